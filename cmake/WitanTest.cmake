@@ -1,0 +1,45 @@
+# witan_test(NAME SOURCE file.c ROOMS room... [LABELS l...] [TIMEOUT s])
+# One test program, one ctest entry. It links only the rooms it names.
+function(witan_test name)
+    cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCE;ROOMS;LABELS;LIBS" ${ARGN})
+    add_executable(test_${name} ${ARG_SOURCE})
+    target_include_directories(test_${name} PRIVATE "${PROJECT_SOURCE_DIR}/tests")
+    target_compile_definitions(test_${name} PRIVATE
+        WITAN_TEST_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+    target_link_libraries(test_${name} PRIVATE witan_options witan_test_support ${ARG_LIBS})
+    foreach(room IN LISTS ARG_ROOMS)
+        target_link_libraries(test_${name} PRIVATE witan_${room})
+    endforeach()
+    add_test(NAME ${name} COMMAND test_${name})
+    if(NOT ARG_TIMEOUT)
+        set(ARG_TIMEOUT 120)
+    endif()
+    set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})
+endfunction()
+
+# witan_fuzz(NAME SOURCE fuzz_x.c ROOMS room... [LIBS target...])
+# The same LLVMFuzzerTestOneInput is built two ways: with WITAN_FUZZ=ON as a libFuzzer
+# program; always as a replayer that runs every file of tests/fuzz/corpus/NAME
+# (an empty corpus fails), so that GCC builds and normal test runs keep regressions out.
+function(witan_fuzz name)
+    cmake_parse_arguments(ARG "" "" "SOURCE;ROOMS;LIBS" ${ARGN})
+    set(targets replay_${name})
+    add_executable(replay_${name} ${ARG_SOURCE}
+        "${PROJECT_SOURCE_DIR}/tests/fuzz/replay_main.c")
+    add_test(NAME fuzz_replay_${name}
+        COMMAND replay_${name} "${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/${name}")
+    set_tests_properties(fuzz_replay_${name} PROPERTIES LABELS "fuzz" TIMEOUT 120)
+    if(WITAN_FUZZ)
+        add_executable(fuzz_${name} ${ARG_SOURCE})
+        target_compile_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+        target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+        list(APPEND targets fuzz_${name})
+    endif()
+    foreach(target IN LISTS targets)
+        target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}/tests")
+        target_link_libraries(${target} PRIVATE witan_options ${ARG_LIBS})
+        foreach(room IN LISTS ARG_ROOMS)
+            target_link_libraries(${target} PRIVATE witan_${room})
+        endforeach()
+    endforeach()
+endfunction()

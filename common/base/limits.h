@@ -1,0 +1,25 @@
+/* limits.h - every named bound on what a file, a config or a peer may ask for.
+ * Checked before the allocation that it bounds. */
+#ifndef WITAN_BASE_LIMITS_H
+#define WITAN_BASE_LIMITS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define WITAN_CLIENTS_MAX ((size_t)100000)
+#define WITAN_ROUNDS_MAX ((size_t)1000000)
+#define WITAN_CLASSES_MAX ((size_t)65536)
+#define WITAN_SAMPLES_MAX ((size_t)1 << 31)     /* rows of one data set; indices are u32 */
+#define WITAN_FEATURES_MAX ((size_t)1 << 24)    /* numbers in one row */
+#define WITAN_DATASET_BYTES_MAX ((size_t)1 << 36)
+#define WITAN_COLUMNS_MAX ((size_t)100000)      /* columns of a CSV file */
+#define WITAN_CATEGORIES_MAX ((size_t)1000)     /* distinct values of a CSV column */
+#define WITAN_LAYERS_MAX ((size_t)256)
+#define WITAN_PARAMETERS_MAX ((size_t)1 << 30)
+#define WITAN_BATCH_MAX ((size_t)65536)
+#define WITAN_CONFIG_BYTES_MAX ((size_t)1 << 20)
+#define WITAN_SAFETENSORS_HEADER_MAX ((size_t)100 << 20)
+#define WITAN_TENSORS_MAX ((size_t)1 << 22)     /* tensors in one file */
+#define WITAN_PATH_MAX ((size_t)4096)
+
+#endif

@@ -1,0 +1,161 @@
+#include "base/text.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void
+witan_text_init(witan_text *self, const witan_allocator *allocator, size_t ceiling)
+{
+    memset(self, 0, sizeof *self);
+    self->allocator = allocator;
+    self->ceiling = ceiling;
+}
+
+void
+witan_text_fini(witan_text *self)
+{
+    witan_free(self->allocator, self->data);
+    self->data = NULL;
+    self->length = self->capacity = 0;
+}
+
+/* Makes room for `more` bytes and the final NUL. */
+static bool
+reserve(witan_text *self, size_t more)
+{
+    if (self->status != WITAN_OK) {
+        return false;
+    }
+    if (more > self->ceiling || self->length > self->ceiling - more) {
+        self->status = WITAN_E_LIMIT;
+        return false;
+    }
+    size_t needed = self->length + more + 1;
+    if (needed <= self->capacity) {
+        return true;
+    }
+    size_t capacity = self->capacity * 2 > needed ? self->capacity * 2 : needed + 256;
+    char *data = witan_alloc(self->allocator, capacity, 1);
+    if (data == NULL) {
+        self->status = WITAN_E_MEMORY;
+        return false;
+    }
+    if (self->data != NULL) {
+        memcpy(data, self->data, self->length);
+        witan_free(self->allocator, self->data);
+    }
+    self->data = data;
+    self->capacity = capacity;
+    return true;
+}
+
+void
+witan_text_add(witan_text *self, const char *bytes, size_t size)
+{
+    if (!reserve(self, size)) {
+        return;
+    }
+    if (size != 0) {
+        memcpy(self->data + self->length, bytes, size);
+    }
+    self->length += size;
+    self->data[self->length] = '\0';
+}
+
+void
+witan_text_format(witan_text *self, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    int size = vsnprintf(NULL, 0, format, arguments);
+    va_end(arguments);
+    if (size < 0 || !reserve(self, (size_t)size)) {
+        if (size < 0 && self->status == WITAN_OK) {
+            self->status = WITAN_E_INVALID;
+        }
+        return;
+    }
+    va_start(arguments, format);
+    (void)vsnprintf(self->data + self->length, (size_t)size + 1, format, arguments);
+    va_end(arguments);
+    self->length += (size_t)size;
+}
+
+enum { WORD_MAX = 128 };
+
+/* Levenshtein distance with two rows; words longer than WORD_MAX count as far. */
+static size_t
+edit_distance(const char *a, const char *b)
+{
+    size_t m = strlen(a), n = strlen(b);
+    size_t row[WORD_MAX + 1];
+    if (m > WORD_MAX || n > WORD_MAX) {
+        return WORD_MAX;
+    }
+    for (size_t j = 0; j <= n; j++) {
+        row[j] = j;
+    }
+    for (size_t i = 1; i <= m; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= n; j++) {
+            size_t above = row[j];
+            size_t best = diagonal + (a[i - 1] != b[j - 1]);
+            best = above + 1 < best ? above + 1 : best;
+            best = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
+            diagonal = above;
+            row[j] = best;
+        }
+    }
+    return row[n];
+}
+
+const char *
+witan_text_nearest(const char *word, const char *const *words, size_t count)
+{
+    const char *nearest = NULL;
+    size_t least = 3 + strlen(word) / 4;
+    for (size_t i = 0; i < count; i++) {
+        size_t distance = edit_distance(word, words[i]);
+        if (distance < least) {
+            least = distance;
+            nearest = words[i];
+        }
+    }
+    return nearest;
+}
+
+bool
+witan_text_parse_u64(const char *text, uint64_t *out)
+{
+    char *end;
+    if (text[0] < '0' || text[0] > '9') {
+        return false;
+    }
+    errno = 0;
+    unsigned long long value = strtoull(text, &end, 10);
+    if (errno != 0 || *end != '\0') {
+        return false;
+    }
+    *out = value;
+    return true;
+}
+
+bool
+witan_text_parse_double(const char *text, double *out)
+{
+    char *end;
+    if (text[0] == '\0' || text[0] == ' ' || text[0] == '\t' || text[0] == '\n') {
+        return false;
+    }
+    double value = strtod(text, &end);
+    if (end == text || *end != '\0' || !isfinite(value)) {
+        return false;
+    }
+    *out = value;
+    return true;
+}

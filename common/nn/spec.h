@@ -1,0 +1,63 @@
+/* spec.h - what a model is made of, as plain data: a flat list of layers.
+ * Why here: the zoo writes such lists, the config reads them from JSON, model.h
+ * compiles them. A residual block is the layers between its begin and end markers.
+ * Memory: caller storage, no pointers. */
+#ifndef WITAN_NN_SPEC_H
+#define WITAN_NN_SPEC_H
+
+#include <stddef.h>
+
+#include "base/limits.h"
+#include "base/status.h"
+
+typedef enum witan_layer_kind {
+    WITAN_LAYER_DENSE,               /* units; flattens its input; "bias" always */
+    WITAN_LAYER_CONVOLUTION,         /* filters, kernel, stride, padding */
+    WITAN_LAYER_MAX_POOL,            /* kernel, stride */
+    WITAN_LAYER_AVERAGE_POOL,        /* kernel, stride */
+    WITAN_LAYER_GLOBAL_AVERAGE_POOL, /* [H,W,C] -> [C] */
+    WITAN_LAYER_RELU,
+    WITAN_LAYER_GELU, /* exact form, x * Phi(x) */
+    WITAN_LAYER_TANH,
+    WITAN_LAYER_DROPOUT,        /* rate */
+    WITAN_LAYER_GROUP_NORM,     /* groups; affine */
+    WITAN_LAYER_BATCH_NORM,     /* momentum 0.1, epsilon 1e-5; affine; running statistics */
+    WITAN_LAYER_RESIDUAL_BEGIN, /* remembers its input */
+    WITAN_LAYER_RESIDUAL_END,   /* adds it; a 1x1 strided convolution where shapes differ */
+} witan_layer_kind;
+
+typedef struct witan_layer_spec {
+    witan_layer_kind kind;
+    size_t units;   /* dense: outputs; convolution: filters */
+    size_t kernel;  /* square window, pixels */
+    size_t stride;  /* pixels, >= 1 */
+    size_t padding; /* zeros on each side, pixels; < kernel */
+    size_t groups;  /* group norm: groups, divides the channels */
+    double rate;    /* dropout: probability of dropping, [0, 1) */
+} witan_layer_spec;
+
+enum { WITAN_MODEL_NAME_MAX = 64 };
+
+/* The last layer need not be given: model_new appends dense(classes) unless the list
+ * already ends in a dense layer with `classes` units. */
+typedef struct witan_model_spec {
+    char name[WITAN_MODEL_NAME_MAX]; /* as the person wrote it: "mlp(200)", "cnn" */
+    size_t layers;
+    witan_layer_spec layer[WITAN_LAYERS_MAX];
+} witan_model_spec;
+
+/* Parses a zoo name with optional parameters in parentheses into a list of layers:
+ *   linear            softmax regression
+ *   mlp, mlp(200), mlp(256,128)   dense + ReLU; default one hidden layer of 200
+ *   lenet             6@5x5 pad 2, pool, 16@5x5, pool, 120, 84 (LeCun 1998, ReLU, max pool)
+ *   cnn, cnn(32,64,128)   2 x (3x3 conv pad 1, ReLU, 2x2 max pool) + dense 128
+ *   resnet, resnet(16,1)  width, blocks per stage: 3x3 conv stem, 3 stages of residual
+ *                     blocks (group norm) at width, 2 width, 4 width; global average pool
+ * Errors: E_CONFIG with the nearest known name in `diag`. No allocation. */
+WITAN_NODISCARD witan_status witan_zoo_parse(witan_model_spec *out, const char *text,
+                                             witan_diag *diag);
+
+/* Known zoo names, NULL-terminated, for help texts. */
+const char *const *witan_zoo_names(void);
+
+#endif
