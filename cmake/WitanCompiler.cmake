@@ -9,7 +9,7 @@ endforeach()
 
 add_library(witan_options INTERFACE)
 target_compile_features(witan_options INTERFACE c_std_17)
-target_compile_definitions(witan_options INTERFACE _POSIX_C_SOURCE=200809L _DEFAULT_SOURCE)
+target_compile_definitions(witan_options INTERFACE _XOPEN_SOURCE=700 _DEFAULT_SOURCE)
 target_compile_options(witan_options INTERFACE
     -fvisibility=hidden -ffp-contract=off
     -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual
