@@ -1,0 +1,56 @@
+/* dataset.h - a data set in memory: rows of features, optional labels.
+ * Why here: every reader produces one, every learner is fed from one by index, so
+ * that clients share rows and nothing is copied per client.
+ * Layout: rows are [H, W, C] (channels last); a table row is 1 x 1 x columns.
+ * Threads: immutable after loading; may be shared. */
+#ifndef WITAN_DATA_DATASET_H
+#define WITAN_DATA_DATASET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/limits.h"
+#include "base/memory.h"
+#include "base/status.h"
+
+typedef struct witan_dataset {
+    size_t samples;
+    size_t height, width, channels;
+    size_t classes;   /* labels are < classes; 0 when there are no labels */
+    uint8_t *bytes;   /* [samples, H*W*C] owned; exactly one of bytes, values is set */
+    float *values;    /* [samples, H*W*C] owned, finite */
+    float *scale;     /* [scales] owned: x = raw * scale + shift */
+    float *shift;     /* [scales] owned */
+    size_t scales;    /* channels for images, columns for tables (channels == columns) */
+    uint32_t *labels; /* [samples] owned, or NULL */
+    char **class_names; /* [classes] owned, or NULL when classes have no names */
+} witan_dataset;
+
+/* Frees what it owns and zeroes it; NULL-safe fields, idempotent. */
+void witan_dataset_fini(witan_dataset *self, const witan_allocator *allocator);
+
+/* H * W * C. */
+size_t witan_dataset_features(const witan_dataset *self);
+
+/* Standardised rows indices[0..count) into x [count, features]; their labels into
+ * `labels` [count] when it is not NULL (the set then must have labels). Indices must be
+ * < samples. Signature of witan_rows.gather (nn/learn.h). */
+void witan_dataset_gather(const void *dataset, const uint32_t *indices, size_t count,
+                          float *x, uint32_t *labels);
+
+/* Per-channel mean and standard deviation of `self`, in double over all rows: sets
+ * scale and shift so that gathered features have mean 0 and sd 1. A constant channel
+ * gets scale 1. To be fitted on training data and copied to the test set. */
+WITAN_NODISCARD witan_status witan_dataset_fit_scale(witan_dataset *self,
+                                                     const witan_allocator *allocator);
+/* Copies scale and shift of `from`. Errors: E_DATA when the shapes differ. */
+WITAN_NODISCARD witan_status witan_dataset_copy_scale(witan_dataset *self,
+                                                      const witan_dataset *from,
+                                                      const witan_allocator *allocator,
+                                                      witan_diag *diag);
+
+/* Digest of shape, rows and labels (before standardisation). */
+void witan_dataset_digest(const witan_dataset *self, uint8_t out[32]);
+
+#endif

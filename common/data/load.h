@@ -1,0 +1,38 @@
+/* load.h - files to data sets. One front door; one reader per format behind it.
+ * Every byte read is untrusted: headers that lie, labels out of range, NaN and short
+ * files give E_DATA and one line naming the file and the place. */
+#ifndef WITAN_DATA_LOAD_H
+#define WITAN_DATA_LOAD_H
+
+#include "data/dataset.h"
+
+typedef enum witan_data_format {
+    WITAN_DATA_AUTO,     /* by what the path holds */
+    WITAN_DATA_EMBEDDED, /* optdigits, inside the program */
+    WITAN_DATA_IDX,      /* directory with train-/t10k- images-idx3/labels-idx1 [.gz] */
+    WITAN_DATA_CIFAR10,  /* directory with data_batch_1..5.bin, test_batch.bin */
+    WITAN_DATA_NPY,      /* directory with x_train.npy y_train.npy x_test.npy y_test.npy */
+    WITAN_DATA_NPZ,      /* file with x_train, y_train, x_test, y_test */
+    WITAN_DATA_CSV,      /* file with a header row, or directory with train.csv test.csv */
+} witan_data_format;
+
+typedef struct witan_data_source {
+    const char *path;         /* "" or NULL: the embedded set */
+    witan_data_format format;
+    const char *label;        /* CSV: name of the label column; NULL or "": the last */
+    double test_fraction;     /* sets without a test part: share of rows held out */
+    uint64_t seed;            /* for that split */
+    bool standardise;         /* fit scale on train, copy to test; else bytes/255, raw */
+} witan_data_source;
+
+/* Loads train and test (both owned by the caller, freed with witan_dataset_fini).
+ * Cost: one pass over the files. Errors: E_DATA, E_IO (cannot open), E_MEMORY. */
+WITAN_NODISCARD witan_status witan_data_load(witan_dataset *train, witan_dataset *test,
+                                             const witan_data_source *source,
+                                             const witan_allocator *allocator,
+                                             witan_diag *diag);
+
+/* Name of a format as config and help spell it; parse returns E_CONFIG if unknown. */
+const char *witan_data_format_name(witan_data_format format);
+
+#endif
