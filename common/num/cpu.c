@@ -13,7 +13,8 @@
 static _Atomic(const witan_kernels *) chosen;
 
 static const witan_kernels *
-table(witan_isa isa) {
+table(witan_isa isa)
+{
     switch (isa) {
     case WITAN_ISA_BASELINE:
         return &witan_kernels_baseline;
@@ -40,13 +41,15 @@ table(witan_isa isa) {
 }
 
 const char *
-witan_isa_name(witan_isa isa) {
+witan_isa_name(witan_isa isa)
+{
     static const char *const names[] = {"baseline", "AVX2", "AVX-512"};
     return names[isa];
 }
 
 witan_isa
-witan_cpu_best(void) {
+witan_cpu_best(void)
+{
     if (table(WITAN_ISA_AVX512) != NULL) {
         return WITAN_ISA_AVX512;
     }
@@ -54,7 +57,8 @@ witan_cpu_best(void) {
 }
 
 const witan_kernels *
-witan_kernels_get(void) {
+witan_kernels_get(void)
+{
     const witan_kernels *kernels = atomic_load_explicit(&chosen, memory_order_relaxed);
     if (kernels == NULL) {
         kernels = table(witan_cpu_best());
@@ -64,7 +68,8 @@ witan_kernels_get(void) {
 }
 
 witan_isa
-witan_cpu_isa(void) {
+witan_cpu_isa(void)
+{
     const witan_kernels *kernels = witan_kernels_get();
     for (witan_isa isa = WITAN_ISA_AVX512; isa > WITAN_ISA_BASELINE; isa--) {
         if (kernels == table(isa)) {
@@ -75,7 +80,8 @@ witan_cpu_isa(void) {
 }
 
 bool
-witan_cpu_select(witan_isa isa) {
+witan_cpu_select(witan_isa isa)
+{
     const witan_kernels *kernels = table(isa);
     if (kernels != NULL) {
         atomic_store_explicit(&chosen, kernels, memory_order_relaxed);
@@ -84,19 +90,22 @@ witan_cpu_select(witan_isa isa) {
 }
 
 const char *
-witan_blas_core(void) {
+witan_blas_core(void)
+{
     const char *name = openblas_get_corename();
     return name == NULL ? "unknown" : name;
 }
 
 const char *
-witan_blas_config(void) {
+witan_blas_config(void)
+{
     const char *text = openblas_get_config();
     return text == NULL ? "unknown" : text;
 }
 
 static bool
-is_one_of(const char *name, const char *const *names) {
+is_one_of(const char *name, const char *const *names)
+{
     for (; *names != NULL; names++) {
         if (strcasecmp(name, *names) == 0) {
             return true;
@@ -106,7 +115,8 @@ is_one_of(const char *name, const char *const *names) {
 }
 
 bool
-witan_blas_is_below_cpu(bool *pinned) {
+witan_blas_is_below_cpu(bool *pinned)
+{
     /* OpenBLAS's cores whose sgemm uses 512-bit vectors, and 256-bit FMA at least. */
     static const char *const wide[] = {"SkylakeX", "Cooperlake", "Sapphirerapids",
                                        NULL};
@@ -123,6 +133,7 @@ witan_blas_is_below_cpu(bool *pinned) {
 }
 
 void
-witan_blas_set_single_threaded(void) {
+witan_blas_set_single_threaded(void)
+{
     openblas_set_num_threads(1);
 }

@@ -3,7 +3,8 @@
 #include <math.h>
 
 static float
-row_maximum(const float *z, size_t C) {
+row_maximum(const float *z, size_t C)
+{
     float maximum = z[0];
     for (size_t c = 1; c < C; c++) {
         maximum = z[c] > maximum ? z[c] : maximum;
@@ -12,7 +13,8 @@ row_maximum(const float *z, size_t C) {
 }
 
 void
-witan_softmax(float *p, const float *z, double temp, size_t N, size_t C) {
+witan_softmax(float *p, const float *z, double temp, size_t N, size_t C)
+{
     float scale = (float)(1.0 / temp);
     for (size_t n = 0; n < N; n++, p += C, z += C) {
         float maximum = row_maximum(z, C);
@@ -29,7 +31,8 @@ witan_softmax(float *p, const float *z, double temp, size_t N, size_t C) {
 }
 
 double
-witan_log_sum_exp(const float *z, size_t C) {
+witan_log_sum_exp(const float *z, size_t C)
+{
     double maximum = (double)row_maximum(z, C), sum = 0.0;
     for (size_t c = 0; c < C; c++) {
         sum += exp((double)z[c] - maximum);
