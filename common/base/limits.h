@@ -15,6 +15,7 @@
 #define WITAN_COLUMNS_MAX ((size_t)100000)      /* columns of a CSV file */
 #define WITAN_CATEGORIES_MAX ((size_t)1000)     /* distinct values of a CSV column */
 #define WITAN_LAYERS_MAX ((size_t)256)
+#define WITAN_UNITS_MAX ((size_t)65536)         /* width, window or groups of a layer */
 #define WITAN_PARAMETERS_MAX ((size_t)1 << 30)
 #define WITAN_BATCH_MAX ((size_t)65536)
 #define WITAN_CONFIG_BYTES_MAX ((size_t)1 << 20)

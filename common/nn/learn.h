@@ -13,7 +13,8 @@
 #include "nn/model.h"
 #include "nn/optimiser.h"
 
-/* Writes rows indices[0..count) as floats to x [count, features]; labels may be NULL. */
+/* Writes rows indices[0..count) as floats to x [count, features]; labels may be NULL.
+ */
 typedef struct witan_rows {
     void (*gather)(const void *context, const uint32_t *indices, size_t count, float *x,
                    uint32_t *labels);
@@ -23,8 +24,8 @@ typedef struct witan_rows {
 /* What a learner owns between calls; all pointers are borrowed by the functions. */
 typedef struct witan_learner {
     const witan_model *model;
-    float *parameters;       /* [witan_model_parameters] */
-    float *optimiser_state;  /* [slots, trainable]; NULL when slots is 0 */
+    float *parameters;      /* [witan_model_parameters] */
+    float *optimiser_state; /* [slots, trainable]; NULL when slots is 0 */
     uint64_t optimiser_step;
     const witan_optimiser_config *optimiser;
 } witan_learner;
@@ -32,29 +33,30 @@ typedef struct witan_learner {
 /* Scratch of a worker for one architecture. */
 typedef struct witan_bench witan_bench;
 
-/* Workspace (training, `batch`), prediction workspace (`predict_batch`), gradient block,
- * minibatch labels, target rows, and an index buffer for up to `rows` shuffled indices. */
+/* Workspace (training, `batch`), prediction workspace (`predict_batch`), gradient
+ * block, minibatch labels, target rows, and an index buffer for up to `rows` shuffled
+ * indices. */
 WITAN_NODISCARD witan_status witan_bench_new(witan_bench **out,
                                              const witan_allocator *allocator,
                                              const witan_model *model, size_t batch,
                                              size_t predict_batch, size_t rows);
 void witan_bench_free(witan_bench **self);
 
-/* One epoch of cross-entropy over rows indices[0..count) in an order drawn from `order`;
- * the last minibatch may be short. mean_loss out, nats, may be NULL.
- * Errors: E_NUMERIC when a loss is not finite (the parameters are then unusable). */
-WITAN_NODISCARD witan_status witan_learn_epoch(witan_learner *self, witan_bench *bench,
-                                               const witan_rows *rows,
-                                               const uint32_t *indices, size_t count,
-                                               size_t batch, double lr,
-                                               witan_random *order, witan_random *dropout,
-                                               double *mean_loss);
+/* One epoch of cross-entropy over rows indices[0..count) in an order drawn from
+ * `order`; the last minibatch may be short. mean_loss out, nats, may be NULL. Errors:
+ * E_NUMERIC when a loss is not finite (the parameters are then unusable). */
+WITAN_NODISCARD witan_status
+witan_learn_epoch(witan_learner *self, witan_bench *bench, const witan_rows *rows,
+                  const uint32_t *indices, size_t count, size_t batch, double lr,
+                  witan_random *order, witan_random *dropout, double *mean_loss);
 
 /* One epoch towards soft labels: row i of the epoch is indices[i], its target is
- * target(context, i, ...) -> [C] floats: probabilities for KL, logits for MSE and MAE. */
+ * target(context, i, ...) -> [C] floats: probabilities for KL, logits for MSE and MAE.
+ */
 typedef struct witan_targets {
     /* Writes the target rows positions[0..count) to q [count, C]. */
-    void (*gather)(const void *context, const uint32_t *positions, size_t count, float *q);
+    void (*gather)(const void *context, const uint32_t *positions, size_t count,
+                   float *q);
     const void *context;
 } witan_targets;
 

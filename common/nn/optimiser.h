@@ -24,16 +24,16 @@ typedef enum witan_schedule_kind {
 
 typedef struct witan_optimiser_config {
     witan_optimiser_kind kind;
-    double lr;             /* > 0 */
-    double momentum;       /* sgd, [0, 1) */
-    double beta1, beta2;   /* adam, [0, 1) */
-    double epsilon_adam;   /* > 0 */
-    double weight_decay;   /* >= 0; L2 for sgd and adam, decoupled for adamw */
-    double clip_l2;        /* global gradient norm, 0 = off */
+    double lr;           /* > 0 */
+    double momentum;     /* sgd, [0, 1) */
+    double beta1, beta2; /* adam, [0, 1) */
+    double epsilon_adam; /* > 0 */
+    double weight_decay; /* >= 0; L2 for sgd and adam, decoupled for adamw */
+    double clip_l2;      /* global gradient norm, 0 = off */
     witan_schedule_kind schedule;
-    size_t step_rounds;    /* step schedule: rounds between drops, >= 1 */
-    double factor;         /* step schedule: multiplier, (0, 1] */
-    double minimum_lr;     /* cosine schedule: last value, >= 0 */
+    size_t step_rounds; /* step schedule: rounds between drops, >= 1 */
+    double factor;      /* step schedule: multiplier, (0, 1] */
+    double minimum_lr;  /* cosine schedule: last value, >= 0 */
 } witan_optimiser_config;
 
 /* Blocks of `trainable` floats of state: sgd 0 or 1 (momentum), adam and adamw 2. */
@@ -43,10 +43,11 @@ size_t witan_optimiser_slots(const witan_optimiser_config *config);
 double witan_schedule_lr(const witan_optimiser_config *config, size_t round,
                          size_t rounds);
 
-/* One update of `parameters` [count] from `gradient` [count] (clobbered when clipping
- * or L2 decay applies). `state` [slots, count], zero at first; *step counts updates. */
+/* One update of `parameters` [count] from `gradient` [count]. `state` [slots, count],
+ * zero at first, NULL when there are no slots; *step counts updates. Clipping scales
+ * the gradient by clip_l2 / (norm + 1e-6) when that is below 1, before any decay. */
 void witan_optimiser_step(const witan_optimiser_config *config, double lr,
-                          float *parameters, float *gradient, float *state,
+                          float *parameters, const float *gradient, float *state,
                           uint64_t *step, size_t count);
 
 #endif

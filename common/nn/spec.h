@@ -19,11 +19,12 @@ typedef enum witan_layer_kind {
     WITAN_LAYER_RELU,
     WITAN_LAYER_GELU, /* exact form, x * Phi(x) */
     WITAN_LAYER_TANH,
-    WITAN_LAYER_DROPOUT,        /* rate */
-    WITAN_LAYER_GROUP_NORM,     /* groups; affine */
-    WITAN_LAYER_BATCH_NORM,     /* momentum 0.1, epsilon 1e-5; affine; running statistics */
+    WITAN_LAYER_DROPOUT,    /* rate */
+    WITAN_LAYER_GROUP_NORM, /* groups; affine */
+    WITAN_LAYER_BATCH_NORM, /* momentum 0.1, epsilon 1e-5; affine; running statistics */
     WITAN_LAYER_RESIDUAL_BEGIN, /* remembers its input */
-    WITAN_LAYER_RESIDUAL_END,   /* adds it; a 1x1 strided convolution where shapes differ */
+    WITAN_LAYER_RESIDUAL_END, /* adds it; a 1x1 strided convolution where shapes differ
+                               */
 } witan_layer_kind;
 
 typedef struct witan_layer_spec {
@@ -36,7 +37,9 @@ typedef struct witan_layer_spec {
     double rate;    /* dropout: probability of dropping, [0, 1) */
 } witan_layer_spec;
 
-enum { WITAN_MODEL_NAME_MAX = 64 };
+enum {
+    WITAN_MODEL_NAME_MAX = 64
+};
 
 /* The last layer need not be given: model_new appends dense(classes) unless the list
  * already ends in a dense layer with `classes` units. */
@@ -46,14 +49,23 @@ typedef struct witan_model_spec {
     witan_layer_spec layer[WITAN_LAYERS_MAX];
 } witan_model_spec;
 
+/* "dense", "convolution", ...: the word for a kind in configs and messages. */
+const char *witan_layer_name(witan_layer_kind kind);
+
+/* What can be said of `spec` without an input shape: counts and sizes in range, stride
+ * and kernel >= 1, padding < kernel, rate in [0, 1), residual markers balanced.
+ * Errors: E_CONFIG ("layer 3 (convolution): stride must be 1 to 65536, is 0"). */
+WITAN_NODISCARD witan_status witan_model_spec_check(const witan_model_spec *spec,
+                                                    witan_diag *diag);
+
 /* Parses a zoo name with optional parameters in parentheses into a list of layers:
  *   linear            softmax regression
  *   mlp, mlp(200), mlp(256,128)   dense + ReLU; default one hidden layer of 200
- *   lenet             6@5x5 pad 2, pool, 16@5x5, pool, 120, 84 (LeCun 1998, ReLU, max pool)
- *   cnn, cnn(32,64,128)   2 x (3x3 conv pad 1, ReLU, 2x2 max pool) + dense 128
+ *   lenet             6@5x5 pad 2, pool, 16@5x5, pool, 120, 84 (LeCun 1998, ReLU, max
+ * pool) cnn, cnn(32,64,128)   2 x (3x3 conv pad 1, ReLU, 2x2 max pool) + dense 128
  *   resnet, resnet(16,1)  width, blocks per stage: 3x3 conv stem, 3 stages of residual
- *                     blocks (group norm) at width, 2 width, 4 width; global average pool
- * Errors: E_CONFIG with the nearest known name in `diag`. No allocation. */
+ *                     blocks (group norm) at width, 2 width, 4 width; global average
+ * pool Errors: E_CONFIG with the nearest known name in `diag`. No allocation. */
 WITAN_NODISCARD witan_status witan_zoo_parse(witan_model_spec *out, const char *text,
                                              witan_diag *diag);
 

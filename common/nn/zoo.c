@@ -1,0 +1,374 @@
+/* zoo.c - the named architectures and the shape-free check of a layer list.
+ * Why here: names are what people write in configs; model.c sees only the lists.
+ * Source: LeNet-5 of LeCun et al. 1998 (ReLU and max pooling for tanh and averages);
+ * residual blocks of He et al. 2016 with group norm, since batch statistics of one
+ * client do not describe another's (Hsieh et al. 2020). */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "nn/spec.h"
+
+enum {
+    NUMBERS_MAX = 32, /* parameters in parentheses */
+    RESNET_BLOCKS_MAX = 10,
+    NORM_GROUPS = 8,
+};
+
+static const char *const layer_names[] = {
+    [WITAN_LAYER_DENSE] = "dense",
+    [WITAN_LAYER_CONVOLUTION] = "convolution",
+    [WITAN_LAYER_MAX_POOL] = "max_pool",
+    [WITAN_LAYER_AVERAGE_POOL] = "average_pool",
+    [WITAN_LAYER_GLOBAL_AVERAGE_POOL] = "global_average_pool",
+    [WITAN_LAYER_RELU] = "relu",
+    [WITAN_LAYER_GELU] = "gelu",
+    [WITAN_LAYER_TANH] = "tanh",
+    [WITAN_LAYER_DROPOUT] = "dropout",
+    [WITAN_LAYER_GROUP_NORM] = "group_norm",
+    [WITAN_LAYER_BATCH_NORM] = "batch_norm",
+    [WITAN_LAYER_RESIDUAL_BEGIN] = "residual_begin",
+    [WITAN_LAYER_RESIDUAL_END] = "residual_end",
+};
+
+const char *
+witan_layer_name(witan_layer_kind kind) {
+    WITAN_ASSERT((size_t)kind < sizeof layer_names / sizeof layer_names[0]);
+    return layer_names[kind];
+}
+
+/* E_CONFIG unless minimum <= value <= maximum; `index` is the layer's, 0-based. */
+static witan_status
+check_size(const witan_model_spec *spec, size_t index, const char *what, size_t value,
+           size_t minimum, size_t maximum, witan_diag *diag) {
+    if (value >= minimum && value <= maximum) {
+        return WITAN_OK;
+    }
+    return witan_diag_fail(
+        diag, WITAN_E_CONFIG, "layer %zu (%s): %s must be %zu to %zu, is %zu", index,
+        witan_layer_name(spec->layer[index].kind), what, minimum, maximum, value);
+}
+
+static witan_status
+check_window(const witan_model_spec *spec, size_t i, witan_diag *diag) {
+    const witan_layer_spec *layer = &spec->layer[i];
+    WITAN_TRY(check_size(spec, i, "kernel", layer->kernel, 1, WITAN_UNITS_MAX, diag));
+    return check_size(spec, i, "stride", layer->stride, 1, WITAN_UNITS_MAX, diag);
+}
+
+static witan_status
+check_layer(const witan_model_spec *spec, size_t i, witan_diag *diag) {
+    const witan_layer_spec *layer = &spec->layer[i];
+    switch (layer->kind) {
+    case WITAN_LAYER_DENSE:
+        return check_size(spec, i, "units", layer->units, 1, WITAN_UNITS_MAX, diag);
+    case WITAN_LAYER_CONVOLUTION:
+        WITAN_TRY(check_size(spec, i, "units", layer->units, 1, WITAN_UNITS_MAX, diag));
+        WITAN_TRY(check_window(spec, i, diag));
+        return check_size(spec, i, "padding", layer->padding, 0, layer->kernel - 1,
+                          diag);
+    case WITAN_LAYER_MAX_POOL:
+    case WITAN_LAYER_AVERAGE_POOL:
+        return check_window(spec, i, diag);
+    case WITAN_LAYER_GROUP_NORM:
+        return check_size(spec, i, "groups", layer->groups, 1, WITAN_UNITS_MAX, diag);
+    case WITAN_LAYER_DROPOUT:
+        if (layer->rate >= 0.0 && layer->rate < 1.0) {
+            return WITAN_OK;
+        }
+        return witan_diag_fail(diag, WITAN_E_CONFIG,
+                               "layer %zu (dropout): rate must be in [0, 1), is %g", i,
+                               layer->rate);
+    case WITAN_LAYER_GLOBAL_AVERAGE_POOL:
+    case WITAN_LAYER_RELU:
+    case WITAN_LAYER_GELU:
+    case WITAN_LAYER_TANH:
+    case WITAN_LAYER_BATCH_NORM:
+    case WITAN_LAYER_RESIDUAL_BEGIN:
+    case WITAN_LAYER_RESIDUAL_END:
+        return WITAN_OK;
+    }
+    return witan_diag_fail(diag, WITAN_E_CONFIG, "layer %zu: unknown kind %d", i,
+                           (int)layer->kind);
+}
+
+witan_status
+witan_model_spec_check(const witan_model_spec *spec, witan_diag *diag) {
+    size_t depth = 0, opened = 0;
+    if (spec->layers > WITAN_LAYERS_MAX) {
+        return witan_diag_fail(diag, WITAN_E_CONFIG,
+                               "%zu layers, at most %zu are allowed", spec->layers,
+                               WITAN_LAYERS_MAX);
+    }
+    for (size_t i = 0; i < spec->layers; i++) {
+        WITAN_TRY(check_layer(spec, i, diag));
+        if (spec->layer[i].kind == WITAN_LAYER_RESIDUAL_BEGIN) {
+            opened = i;
+            depth++;
+        } else if (spec->layer[i].kind == WITAN_LAYER_RESIDUAL_END && depth-- == 0) {
+            return witan_diag_fail(
+                diag, WITAN_E_CONFIG,
+                "layer %zu (residual_end): no residual_begin before it", i);
+        }
+    }
+    if (depth != 0) {
+        return witan_diag_fail(diag, WITAN_E_CONFIG,
+                               "layer %zu (residual_begin): no residual_end after it",
+                               opened);
+    }
+    return WITAN_OK;
+}
+
+static void
+add(witan_model_spec *spec, witan_layer_spec layer) {
+    WITAN_ASSERT(spec->layers < WITAN_LAYERS_MAX);
+    spec->layer[spec->layers++] = layer;
+}
+
+static void
+add_plain(witan_model_spec *spec, witan_layer_kind kind) {
+    add(spec, (witan_layer_spec){.kind = kind});
+}
+
+static void
+add_dense_relu(witan_model_spec *spec, size_t units) {
+    add(spec, (witan_layer_spec){.kind = WITAN_LAYER_DENSE, .units = units});
+    add_plain(spec, WITAN_LAYER_RELU);
+}
+
+static void
+add_convolution(witan_model_spec *spec, size_t filters, size_t kernel, size_t stride,
+                size_t padding) {
+    add(spec, (witan_layer_spec){.kind = WITAN_LAYER_CONVOLUTION,
+                                 .units = filters,
+                                 .kernel = kernel,
+                                 .stride = stride,
+                                 .padding = padding});
+}
+
+static void
+add_convolution_pool(witan_model_spec *spec, size_t filters, size_t kernel,
+                     size_t padding) {
+    add_convolution(spec, filters, kernel, 1, padding);
+    add_plain(spec, WITAN_LAYER_RELU);
+    add(spec,
+        (witan_layer_spec){.kind = WITAN_LAYER_MAX_POOL, .kernel = 2, .stride = 2});
+}
+
+/* 3x3 convolution and group norm with the largest power of two of groups, up to
+ * NORM_GROUPS, that divides the filters. */
+static void
+add_convolution_norm(witan_model_spec *spec, size_t filters, size_t stride) {
+    size_t groups = NORM_GROUPS;
+    while (filters % groups != 0) {
+        groups /= 2;
+    }
+    add_convolution(spec, filters, 3, stride, 1);
+    add(spec, (witan_layer_spec){.kind = WITAN_LAYER_GROUP_NORM, .groups = groups});
+}
+
+static void
+expand_linear(witan_model_spec *spec, const size_t *number, size_t count) {
+    (void)spec;
+    (void)number;
+    (void)count;
+}
+
+static void
+expand_mlp(witan_model_spec *spec, const size_t *number, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        add_dense_relu(spec, number[i]);
+    }
+}
+
+static void
+expand_lenet(witan_model_spec *spec, const size_t *number, size_t count) {
+    (void)number;
+    (void)count;
+    add_convolution_pool(spec, 6, 5, 2);
+    add_convolution_pool(spec, 16, 5, 0);
+    add_dense_relu(spec, 120);
+    add_dense_relu(spec, 84);
+}
+
+static void
+expand_cnn(witan_model_spec *spec, const size_t *number, size_t count) {
+    (void)count;
+    add_convolution_pool(spec, number[0], 3, 1);
+    add_convolution_pool(spec, number[1], 3, 1);
+    add_dense_relu(spec, number[2]);
+}
+
+static void
+expand_resnet(witan_model_spec *spec, const size_t *number, size_t count) {
+    (void)count;
+    add_convolution_norm(spec, number[0], 1);
+    add_plain(spec, WITAN_LAYER_RELU);
+    for (size_t stage = 0; stage < 3; stage++) {
+        size_t width = number[0] << stage;
+        for (size_t block = 0; block < number[1]; block++) {
+            size_t stride = stage > 0 && block == 0 ? 2 : 1;
+            add_plain(spec, WITAN_LAYER_RESIDUAL_BEGIN);
+            add_convolution_norm(spec, width, stride);
+            add_plain(spec, WITAN_LAYER_RELU);
+            add_convolution_norm(spec, width, 1);
+            add_plain(spec, WITAN_LAYER_RESIDUAL_END);
+            add_plain(spec, WITAN_LAYER_RELU);
+        }
+    }
+    add_plain(spec, WITAN_LAYER_GLOBAL_AVERAGE_POOL);
+}
+
+/* One name: the numbers it takes, their defaults and their upper bounds. */
+typedef struct zoo_entry {
+    void (*expand)(witan_model_spec *spec, const size_t *number, size_t count);
+    const char *example; /* how it is written */
+    size_t minimum, maximum;
+    size_t defaults; /* numbers used when no parentheses are given */
+    size_t number[3];
+    size_t bound[3]; /* the last one used holds for all further numbers */
+} zoo_entry;
+
+static const char *const zoo_names[] = {"linear", "mlp",    "lenet",
+                                        "cnn",    "resnet", NULL};
+enum {
+    ZOO_COUNT = sizeof zoo_names / sizeof zoo_names[0] - 1
+};
+
+/* In the order of zoo_names. */
+static const zoo_entry zoo[ZOO_COUNT] = {
+    {expand_linear, "linear", 0, 0, 0, {0}, {0}},
+    {expand_mlp,
+     "mlp(256,128)",
+     1,
+     NUMBERS_MAX,
+     1,
+     {200},
+     {WITAN_UNITS_MAX, WITAN_UNITS_MAX, WITAN_UNITS_MAX}},
+    {expand_lenet, "lenet", 0, 0, 0, {0}, {0}},
+    {expand_cnn,
+     "cnn(32,64,128)",
+     3,
+     3,
+     3,
+     {32, 64, 128},
+     {WITAN_UNITS_MAX, WITAN_UNITS_MAX, WITAN_UNITS_MAX}},
+    {expand_resnet,
+     "resnet(16,1)",
+     2,
+     2,
+     2,
+     {16, 1},
+     {WITAN_UNITS_MAX / 4, RESNET_BLOCKS_MAX, 0}},
+};
+
+const char *const *
+witan_zoo_names(void) {
+    return zoo_names;
+}
+
+/* Reads "256,128)" to the end of the text into number[]. */
+static witan_status
+parse_numbers(const zoo_entry *entry, const char *text, const char *list,
+              size_t *number, size_t *count, witan_diag *diag) {
+    char word[WITAN_MODEL_NAME_MAX];
+    for (*count = 0;; (*count)++) {
+        size_t length = strcspn(list, ",)");
+        uint64_t value;
+        memcpy(word, list, length);
+        word[length] = '\0';
+        if (list[length] == '\0' || !witan_text_parse_u64(word, &value)) {
+            return witan_diag_fail(diag, WITAN_E_CONFIG,
+                                   "model \"%s\": expected numbers in parentheses, "
+                                   "without spaces, as in \"%s\"",
+                                   text, entry->example);
+        }
+        if (*count == entry->maximum) {
+            return witan_diag_fail(diag, WITAN_E_CONFIG,
+                                   "model \"%s\": too many numbers, at most %zu, as in "
+                                   "\"%s\"",
+                                   text, entry->maximum, entry->example);
+        }
+        size_t bound = entry->bound[*count < 2 ? *count : 2];
+        if (value < 1 || value > bound) {
+            return witan_diag_fail(diag, WITAN_E_CONFIG,
+                                   "model \"%s\": number %zu must be 1 to %zu, is %s",
+                                   text, *count + 1, bound, word);
+        }
+        number[*count] = (size_t)value;
+        list += length + 1;
+        if (list[-1] == ')') {
+            break;
+        }
+    }
+    (*count)++;
+    if (*list != '\0') {
+        return witan_diag_fail(diag, WITAN_E_CONFIG,
+                               "model \"%s\": nothing may follow the \")\"", text);
+    }
+    if (*count < entry->minimum) {
+        return witan_diag_fail(diag, WITAN_E_CONFIG,
+                               "model \"%s\": %zu of %zu numbers given, write it as "
+                               "\"%s\"",
+                               text, *count, entry->minimum, entry->example);
+    }
+    return WITAN_OK;
+}
+
+/* E_CONFIG with the nearest known name, or with all of them. */
+static witan_status
+fail_unknown(const char *text, const char *name, witan_diag *diag) {
+    const char *nearest = witan_text_nearest(name, zoo_names, ZOO_COUNT);
+    if (nearest != NULL) {
+        return witan_diag_fail(diag, WITAN_E_CONFIG,
+                               "model \"%s\" is not known, did you mean \"%s\"?", text,
+                               nearest);
+    }
+    char all[128] = "";
+    for (size_t i = 0, used = 0; i < ZOO_COUNT; i++) {
+        used += (size_t)snprintf(all + used, sizeof all - used, "%s%s",
+                                 i == 0 ? "" : ", ", zoo_names[i]);
+    }
+    return witan_diag_fail(diag, WITAN_E_CONFIG,
+                           "model \"%s\" is not known; known models: %s", text, all);
+}
+
+witan_status
+witan_zoo_parse(witan_model_spec *out, const char *text, witan_diag *diag) {
+    char name[WITAN_MODEL_NAME_MAX];
+    size_t number[NUMBERS_MAX];
+    size_t count, which = 0;
+
+    memset(out, 0, sizeof *out);
+    size_t length = strlen(text);
+    if (length >= sizeof name) {
+        return witan_diag_fail(
+            diag, WITAN_E_CONFIG,
+            "model \"%.40s...\": the name is longer than %zu characters", text,
+            sizeof name - 1);
+    }
+    size_t name_length = strcspn(text, "(");
+    memcpy(name, text, name_length);
+    name[name_length] = '\0';
+    while (which < ZOO_COUNT && strcmp(name, zoo_names[which]) != 0) {
+        which++;
+    }
+    if (which == ZOO_COUNT) {
+        return fail_unknown(text, name, diag);
+    }
+    const zoo_entry *entry = &zoo[which];
+    if (text[name_length] == '\0') {
+        count = entry->defaults;
+        memcpy(number, entry->number, sizeof entry->number);
+    } else if (entry->maximum == 0) {
+        return witan_diag_fail(diag, WITAN_E_CONFIG,
+                               "model \"%s\": %s takes no numbers, write \"%s\"", text,
+                               name, name);
+    } else {
+        WITAN_TRY(
+            parse_numbers(entry, text, text + name_length + 1, number, &count, diag));
+    }
+    memcpy(out->name, text, length + 1);
+    entry->expand(out, number, count);
+    return WITAN_OK;
+}

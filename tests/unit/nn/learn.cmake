@@ -1,0 +1,3 @@
+foreach(part IN ITEMS zoo loss optimiser)
+    witan_test(nn_${part} SOURCE test_${part}.c ROOMS nn num base LABELS unit LIBS m)
+endforeach()
