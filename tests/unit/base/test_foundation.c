@@ -11,7 +11,8 @@
 #include "support/witan_test.h"
 
 static void
-statuses_have_texts_and_exit_codes(void) {
+statuses_have_texts_and_exit_codes(void)
+{
     CHECK_STRING(witan_status_text(WITAN_OK), "ok");
     CHECK_STRING(witan_status_text(WITAN_E_UNSUPPORTED), "not supported");
     CHECK_STRING(witan_status_text((witan_status)99), "unknown status");
@@ -24,7 +25,8 @@ statuses_have_texts_and_exit_codes(void) {
 }
 
 static void
-the_first_diagnostic_wins(void) {
+the_first_diagnostic_wins(void)
+{
     witan_diag diag = {0};
     CHECK_STATUS(witan_diag_prefix(&diag, "early"), WITAN_OK);
     CHECK_STRING(diag.message, "");
@@ -39,7 +41,8 @@ the_first_diagnostic_wins(void) {
 }
 
 static void
-long_diagnostics_are_cut(void) {
+long_diagnostics_are_cut(void)
+{
     char name[3000];
     witan_diag diag = {0};
     memset(name, 'a', sizeof name - 1);
@@ -52,7 +55,8 @@ long_diagnostics_are_cut(void) {
 }
 
 static void
-memory_is_aligned_zeroed_and_checked(void) {
+memory_is_aligned_zeroed_and_checked(void)
+{
     const witan_allocator *heap = witan_allocator_default();
     unsigned char *block = witan_zalloc(heap, 1000, 3);
     volatile size_t huge = SIZE_MAX;
@@ -88,7 +92,8 @@ memory_is_aligned_zeroed_and_checked(void) {
 }
 
 static void
-check_digest(witan_digest *digest, const char *expected) {
+check_digest(witan_digest *digest, const char *expected)
+{
     uint8_t bytes[WITAN_DIGEST_SIZE];
     char hex[WITAN_DIGEST_HEX_SIZE];
     witan_digest_final(digest, bytes);
@@ -98,7 +103,8 @@ check_digest(witan_digest *digest, const char *expected) {
 
 /* BLAKE2b with 32 bytes of output; the values of Python's hashlib. */
 static void
-digest_is_blake2b_256(void) {
+digest_is_blake2b_256(void)
+{
     witan_digest digest;
     witan_digest_init(&digest);
     check_digest(&digest,
@@ -121,7 +127,8 @@ static size_t lines;
 static char last_line[64];
 
 static void
-sink(void *context, witan_log_level level, const char *id, const char *text) {
+sink(void *context, witan_log_level level, const char *id, const char *text)
+{
     CHECK(context == &lines && level >= WITAN_LOG_INFO &&
           strcmp(id, "round-open") == 0);
     lines++;
@@ -129,7 +136,8 @@ sink(void *context, witan_log_level level, const char *id, const char *text) {
 }
 
 static void
-log_formats_above_its_minimum(void) {
+log_formats_above_its_minimum(void)
+{
     witan_log log = {sink, &lines, WITAN_LOG_INFO};
     witan_log_write(NULL, WITAN_LOG_ERROR, "round-open", "silent");
     witan_log_write(&log, WITAN_LOG_DEBUG, "round-open", "round=%d", 1);
@@ -143,12 +151,14 @@ log_formats_above_its_minimum(void) {
 }
 
 static uint64_t
-ticking(void *context) {
+ticking(void *context)
+{
     return ++*(uint64_t *)context;
 }
 
 static void
-clock_is_handed_in(void) {
+clock_is_handed_in(void)
+{
     uint64_t ticks = 41;
     witan_clock clock = {ticking, &ticks};
     CHECK(witan_clock_now_ns(&clock) == 42);
@@ -158,7 +168,8 @@ clock_is_handed_in(void) {
 }
 
 int
-main(void) {
+main(void)
+{
     RUN(statuses_have_texts_and_exit_codes);
     RUN(the_first_diagnostic_wins);
     RUN(long_diagnostics_are_cut);

@@ -15,13 +15,15 @@ enum {
 static const double ERRORS = 5.0; /* standard errors allowed */
 
 static void
-start(witan_random *self, uint32_t client) {
+start(witan_random *self, uint32_t client)
+{
     witan_random_init(self, witan_test_seed(20240601), client, 0, WITAN_PURPOSE_TEST);
 }
 
 /* Random123's kat_vectors, philox4x32 10. */
 static void
-philox_gives_the_published_answers(void) {
+philox_gives_the_published_answers(void)
+{
     static const uint32_t vectors[3][10] = {
         {0, 0, 0, 0, 0, 0, 0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8},
         {0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff,
@@ -38,7 +40,8 @@ philox_gives_the_published_answers(void) {
 
 /* Part of the reproducibility contract: a published run depends on this layout. */
 static void
-a_stream_is_keyed_by_seed_purpose_client_round(void) {
+a_stream_is_keyed_by_seed_purpose_client_round(void)
+{
     witan_random stream;
     const uint32_t key[2] = {0x89abcdefu, 0x01234567u};
     uint32_t counter[4] = {0, WITAN_PURPOSE_TRAIN, 7, 9};
@@ -54,7 +57,8 @@ a_stream_is_keyed_by_seed_purpose_client_round(void) {
 }
 
 static void
-uniform_has_its_moments(void) {
+uniform_has_its_moments(void)
+{
     witan_random stream;
     double sum = 0.0, square = 0.0;
     bool inside = true;
@@ -71,7 +75,8 @@ uniform_has_its_moments(void) {
 }
 
 static void
-normal_has_its_moments(void) {
+normal_has_its_moments(void)
+{
     witan_random stream;
     double sum = 0.0, square = 0.0, fourth = 0.0, neighbours = 0.0, last = 0.0;
     start(&stream, 2);
@@ -91,7 +96,8 @@ normal_has_its_moments(void) {
 }
 
 static void
-gamma_has_its_moments(void) {
+gamma_has_its_moments(void)
+{
     static const double shapes[] = {0.3, 1.0, 2.5, 20.0};
     for (size_t s = 0; s < 4; s++) {
         witan_random stream;
@@ -110,7 +116,8 @@ gamma_has_its_moments(void) {
 }
 
 static void
-dirichlet_has_its_moments(void) {
+dirichlet_has_its_moments(void)
+{
     static const double alpha[3] = {0.5, 1.0, 2.5};
     const double total = 4.0;
     witan_random stream;
@@ -141,7 +148,8 @@ dirichlet_has_its_moments(void) {
 
 /* In linear space every draw would underflow to 0 / 0. */
 static void
-dirichlet_with_a_tiny_alpha_is_one_hot(void) {
+dirichlet_with_a_tiny_alpha_is_one_hot(void)
+{
     double alpha[10], p[10];
     size_t ones[10] = {0}, distinct = 0;
     witan_random stream;
@@ -173,7 +181,8 @@ dirichlet_with_a_tiny_alpha_is_one_hot(void) {
 }
 
 static double
-chi_square(const size_t *counts, size_t cells, size_t draws) {
+chi_square(const size_t *counts, size_t cells, size_t draws)
+{
     double expected = (double)draws / (double)cells, sum = 0.0;
     for (size_t i = 0; i < cells; i++) {
         double d = (double)counts[i] - expected;
@@ -183,7 +192,8 @@ chi_square(const size_t *counts, size_t cells, size_t draws) {
 }
 
 static void
-below_is_unbiased(void) {
+below_is_unbiased(void)
+{
     witan_random stream;
     size_t six[6] = {0}, three[3] = {0};
     const uint32_t wide = 3u << 30;
@@ -202,7 +212,8 @@ below_is_unbiased(void) {
 }
 
 static void
-shuffle_is_a_uniform_permutation(void) {
+shuffle_is_a_uniform_permutation(void)
+{
     witan_random stream;
     uint32_t items[1000];
     uint8_t seen[1000] = {0};
@@ -232,7 +243,8 @@ shuffle_is_a_uniform_permutation(void) {
 }
 
 static void
-secure_bytes_differ(void) {
+secure_bytes_differ(void)
+{
     uint8_t a[32], b[32];
     witan_random_secure(a, sizeof a);
     witan_random_secure(b, sizeof b);
@@ -240,7 +252,8 @@ secure_bytes_differ(void) {
 }
 
 int
-main(void) {
+main(void)
+{
     RUN(philox_gives_the_published_answers);
     RUN(a_stream_is_keyed_by_seed_purpose_client_round);
     RUN(uniform_has_its_moments);

@@ -7,7 +7,8 @@
 #include "support/witan_test.h"
 
 static void
-text_grows_and_ends_in_nul(void) {
+text_grows_and_ends_in_nul(void)
+{
     witan_text text;
     witan_text_init(&text, witan_allocator_default(), 1 << 20);
     CHECK(text.data == NULL && text.length == 0);
@@ -27,7 +28,8 @@ text_grows_and_ends_in_nul(void) {
 }
 
 static void
-text_stops_at_its_ceiling(void) {
+text_stops_at_its_ceiling(void)
+{
     witan_text text;
     witan_text_init(&text, witan_allocator_default(), 10);
     witan_text_add(&text, "0123456789", 10);
@@ -41,7 +43,8 @@ text_stops_at_its_ceiling(void) {
 }
 
 static void
-text_reports_memory(void) {
+text_reports_memory(void)
+{
     for (size_t fail_at = 1; fail_at <= 3; fail_at++) {
         witan_failing_allocator failing;
         witan_text text;
@@ -58,7 +61,8 @@ text_reports_memory(void) {
 }
 
 static void
-nearest_word(void) {
+nearest_word(void)
+{
     static const char *const words[] = {"beta", "epochs", "batch", "participation"};
     char longest[200];
     memset(longest, 'a', sizeof longest - 1);
@@ -76,7 +80,8 @@ nearest_word(void) {
 }
 
 static void
-numbers_are_strict(void) {
+numbers_are_strict(void)
+{
     static const char *const bad_integers[] = {
         "", " 1", "+1", "-1", "1 ", "1.0", "0x10", "18446744073709551616", "a"};
     static const char *const bad_numbers[] = {"",    " 1",   "\t1",   "1 ",  "nan",
@@ -98,7 +103,8 @@ numbers_are_strict(void) {
 }
 
 int
-main(void) {
+main(void)
+{
     RUN(text_grows_and_ends_in_nul);
     RUN(text_stops_at_its_ceiling);
     RUN(text_reports_memory);
