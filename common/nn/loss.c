@@ -84,49 +84,48 @@ witan_loss_cross_entropy(float *dz, const float *z, const uint32_t *label, size_
     return loss / (double)N;
 }
 
-/* q = q^(1/temp) / sum of every row, in log space; 0 stays 0. */
-static void
-temper(float *q, double temp, size_t N, size_t C) {
-    if (temp != 1.0) {
-        for (size_t i = 0; i < N * C; i++) {
-            q[i] = logf(q[i]);
-        }
-        witan_softmax(q, q, temp, N, C);
-        return;
+/* q = q^(1/temp) / sum of every row, in log space; 0 stays 0. log_q out [N,C].
+ * Returns the sum over rows of sum_c q_c log q_c. */
+static double
+temper(float *q, float *log_q, double temp, size_t N, size_t C) {
+    double negative_entropy = 0.0, scale = 1.0 / temp;
+
+    for (size_t i = 0; i < N * C; i++) {
+        log_q[i] = logf(q[i]);
     }
-    for (size_t n = 0; n < N; n++, q += C) {
-        float inverse = (float)(1.0 / row_sum(q, C));
+    if (temp != 1.0) {
+        witan_softmax(q, log_q, temp, N, C);
+    }
+    for (size_t n = 0; n < N; n++, q += C, log_q += C) {
+        double sum = row_sum(q, C), row = 0.0;
+        float inverse = (float)(1.0 / sum);
+        double high = (double)row_extremes(log_q, C).high;
         for (size_t c = 0; c < C; c++) {
             q[c] *= inverse;
+            double term = (double)q[c] * (((double)log_q[c] - high) * scale);
+            row += q[c] == 0.0f ? 0.0 : term;
         }
+        negative_entropy += row + log((double)row_extremes(q, C).high);
     }
+    return negative_entropy;
 }
 
 double
 witan_loss_kl(float *dz, const float *z, float *q, double temp, size_t N, size_t C) {
-    double loss = 0.0;
     float share =
         (float)(temp / (double)N); /* temp^2 of the loss, 1/temp of z / temp */
 
     WITAN_ASSERT(temp > 0.0);
-    temper(q, temp, N, C);
+    double loss = temper(q, dz, temp, N, C);
     witan_softmax(dz, z, temp, N, C);
-    for (size_t n = 0; n < N; n++) {
-        const float *z_n = z + n * C, *q_n = q + n * C;
-        float *dz_n = dz + n * C;
-        extremes logit = row_extremes(z_n, C);
-        double log_sum = -log((double)row_extremes(dz_n, C).high);
-        double row = 0.0 * (double)logit.low;
+    for (size_t n = 0; n < N; n++, dz += C, z += C, q += C) {
+        double high = (double)row_extremes(z, C).high, row = 0.0;
+        double log_sum = -log((double)row_extremes(dz, C).high);
         for (size_t c = 0; c < C; c++) {
-            if (q_n[c] != 0.0f) {
-                double log_p = ((double)z_n[c] - (double)logit.high) / temp - log_sum;
-                row += (double)q_n[c] * ((double)logf(q_n[c]) - log_p);
-            }
+            row += (double)q[c] * (high - (double)z[c]);
+            dz[c] = share * (dz[c] - q[c]);
         }
-        loss += row;
-        for (size_t c = 0; c < C; c++) {
-            dz_n[c] = share * (dz_n[c] - q_n[c]);
-        }
+        loss += row / temp + log_sum;
     }
     loss *= temp * temp / (double)N;
     return loss < 0.0 ? 0.0 : loss; /* below 0 by rounding alone; NaN stays */
