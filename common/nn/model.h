@@ -55,6 +55,9 @@ size_t witan_model_tensors(const witan_model *self);
 const witan_tensor_info *witan_model_tensor(const witan_model *self, size_t index);
 /* Multiply-adds of one sample's forward pass: scheduling and benchmarks. */
 double witan_model_cost(const witan_model *self);
+/* The same of one training step: forward, weight gradients, and input gradients behind
+ * the first layer that learns. */
+double witan_model_step_cost(const witan_model *self);
 /* Digest of the architecture: equal for models whose parameter blocks may be averaged. */
 void witan_model_fingerprint(const witan_model *self, unsigned char out[32]);
 

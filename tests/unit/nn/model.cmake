@@ -1,0 +1,1 @@
+witan_test(model_golden SOURCE test_model_golden.c ROOMS nn num base LABELS unit golden)
