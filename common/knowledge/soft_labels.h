@@ -1,10 +1,10 @@
 /* soft_labels.h - a client's knowledge: encoded soft labels of the transfer set.
  * Why here: simulator, daemons and fusion hold exactly the bytes that travel, so sizes
- * and rounding are the same everywhere.
+ * and rounding are the same everywhere. docs/decisions/0009-soft-label-encoding.md.
  * Kinds: probabilities (rows on the simplex), or log-probabilities (logits up to a row
  * constant, for fusing by mean of logits).
  * Codecs: f32 (4 bytes a value); u16 fixed point (2 bytes): probability k/65535;
- * log-probability clipped to [-32, 0], step 32/65535. No NaN, infinity or denormal can
+ * log-probability clipped to [-32, 0], -k * 32/65535. No NaN, infinity or denormal can
  * be expressed in u16.
  * Threads: immutable after encoding. */
 #ifndef WITAN_KNOWLEDGE_SOFT_LABELS_H
@@ -38,33 +38,44 @@ typedef struct witan_soft_labels {
 /* Bytes of an encoded matrix, or 0 on overflow. */
 size_t witan_soft_labels_size(witan_codec codec, size_t rows, size_t classes);
 
-/* Takes room for [rows, classes]; contents undefined. */
+/* Takes room for [rows, classes]; contents undefined. `out` may hold anything before.
+ * Errors: E_INVALID (rows or classes 0), E_LIMIT, E_MEMORY. */
 WITAN_NODISCARD witan_status witan_soft_labels_new(witan_soft_labels *out,
                                                    const witan_allocator *allocator,
                                                    witan_knowledge_kind kind,
                                                    witan_codec codec, size_t rows,
                                                    size_t classes);
+/* Frees the bytes; of a zeroed or fini'd one nothing. */
 void witan_soft_labels_fini(witan_soft_labels *self, const witan_allocator *allocator);
 
 /* Encodes `count` rows of values [count, C] (probabilities or log-probabilities, as the
- * kind says) at row `first`. u16 probabilities are rounded so that each row sums to
- * exactly 65535 (largest remainders), ties to the lower class: a decoded row sums to 1
- * within float rounding. |error| <= 1/65535 a value. */
-void witan_soft_labels_encode(witan_soft_labels *self, size_t first, size_t count,
-                              const float *values);
+ * kind says) at row `first`.
+ * u16 probabilities: a row is divided by its sum and rounded so that it sums to exactly
+ * 65535 (largest remainders, told apart to 2^-15 of a step, ties to the lower class):
+ * |error| < 1/65535 a value, and encoding what was decoded gives the same bytes.
+ * u16 log-probabilities: nearest step, |error| <= 16/65535 within [-32, 0].
+ * Cost O(count * C), no allocation.
+ * Errors: E_NUMERIC (a value is not finite; a probability is negative; a u16 row of
+ * probabilities sums to 0); the rows are then undefined. */
+WITAN_NODISCARD witan_status witan_soft_labels_encode(witan_soft_labels *self,
+                                                      size_t first, size_t count,
+                                                      const float *values);
 
-/* Decodes rows [first, first + count) into values [count, C]. */
+/* Decodes rows [first, first + count) into values [count, C]. Total: any bytes decode,
+ * u16 always to finite values of the kind's range. */
 void witan_soft_labels_decode(const witan_soft_labels *self, size_t first, size_t count,
                               float *values);
 
 /* Rows as probabilities whatever the kind (log-probabilities are exponentiated and
- * normalised). */
+ * normalised; probabilities come as they were decoded). */
 void witan_soft_labels_probabilities(const witan_soft_labels *self, size_t first,
                                      size_t count, float *p);
 
-/* Believes nothing: every value finite, probabilities >= 0 and rows summing to 1 within
- * 1e-3, log-probabilities <= 0 with exp-sum within 1e-2 of 1. For bytes of a peer.
- * Errors: E_DATA naming the first bad row. */
+/* Believes nothing: kind, codec, shape and size agree; every value finite,
+ * probabilities
+ * >= 0 and rows summing to 1 within 1e-3, log-probabilities <= 0 with exp-sum within
+ * 1e-2 of 1. For bytes of a peer.
+ * Errors: E_DATA naming the first bad row; messages carry no value of the knowledge. */
 WITAN_NODISCARD witan_status witan_soft_labels_check(const witan_soft_labels *self,
                                                      witan_diag *diag);
 
