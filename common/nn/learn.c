@@ -139,7 +139,7 @@ minibatch_loss(const lesson *self, witan_bench *bench, const uint32_t *position,
     case WITAN_DISTILL_MAE:
         return witan_loss_mae(bench->dz, z, bench->target, n, classes);
     }
-    return NAN;
+    return (double)NAN;
 }
 
 static witan_status

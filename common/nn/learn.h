@@ -13,9 +13,9 @@
 #include "nn/model.h"
 #include "nn/optimiser.h"
 
-/* Writes rows indices[0..count) as floats to x [count, features]; labels may be NULL.
- */
 typedef struct witan_rows {
+    /* Writes rows indices[0..count) to x [count, features] and their classes to labels
+     * [count], which is NULL when they are not needed. */
     void (*gather)(const void *context, const uint32_t *indices, size_t count, float *x,
                    uint32_t *labels);
     const void *context;
@@ -42,24 +42,27 @@ WITAN_NODISCARD witan_status witan_bench_new(witan_bench **out,
                                              size_t predict_batch, size_t rows);
 void witan_bench_free(witan_bench **self);
 
-/* One epoch of cross-entropy over rows indices[0..count) in an order drawn from
- * `order`; the last minibatch may be short. mean_loss out, nats, may be NULL. Errors:
- * E_NUMERIC when a loss is not finite (the parameters are then unusable). */
+/* One epoch of cross-entropy over rows indices[0..count), in an order drawn from
+ * `order`; the last minibatch may be short. batch and count fit the bench.
+ *   dropout    stream of dropout masks; NULL when the model has no dropout
+ *   mean_loss  out, nats, mean over the rows; may be NULL
+ * Errors: E_NUMERIC when a loss or, at the end, a parameter is not finite; the
+ * parameters are then unusable. */
 WITAN_NODISCARD witan_status
 witan_learn_epoch(witan_learner *self, witan_bench *bench, const witan_rows *rows,
                   const uint32_t *indices, size_t count, size_t batch, double lr,
                   witan_random *order, witan_random *dropout, double *mean_loss);
 
-/* One epoch towards soft labels: row i of the epoch is indices[i], its target is
- * target(context, i, ...) -> [C] floats: probabilities for KL, logits for MSE and MAE.
- */
 typedef struct witan_targets {
-    /* Writes the target rows positions[0..count) to q [count, C]. */
+    /* Writes the targets of positions[0..count) to q [count, C]: probabilities for KL,
+     * logits for MSE and MAE. */
     void (*gather)(const void *context, const uint32_t *positions, size_t count,
                    float *q);
     const void *context;
 } witan_targets;
 
+/* One epoch towards soft labels, else as witan_learn_epoch. The target of row
+ * indices[i] is that of position i. temp is KL's temperature; MSE and MAE ignore it. */
 WITAN_NODISCARD witan_status witan_learn_distill_epoch(
     witan_learner *self, witan_bench *bench, const witan_rows *rows,
     const uint32_t *indices, size_t count, const witan_targets *targets,

@@ -23,8 +23,7 @@ typedef enum witan_layer_kind {
     WITAN_LAYER_GROUP_NORM, /* groups; affine */
     WITAN_LAYER_BATCH_NORM, /* momentum 0.1, epsilon 1e-5; affine; running statistics */
     WITAN_LAYER_RESIDUAL_BEGIN, /* remembers its input */
-    WITAN_LAYER_RESIDUAL_END, /* adds it; a 1x1 strided convolution where shapes differ
-                               */
+    WITAN_LAYER_RESIDUAL_END, /* adds it, through a 1x1 convolution if shapes differ */
 } witan_layer_kind;
 
 typedef struct witan_layer_spec {
@@ -53,19 +52,24 @@ typedef struct witan_model_spec {
 const char *witan_layer_name(witan_layer_kind kind);
 
 /* What can be said of `spec` without an input shape: counts and sizes in range, stride
- * and kernel >= 1, padding < kernel, rate in [0, 1), residual markers balanced.
+ * and kernel >= 1, padding < kernel, rate in [0, 1), residual blocks closed and not
+ * nested.
  * Errors: E_CONFIG ("layer 3 (convolution): stride must be 1 to 65536, is 0"). */
 WITAN_NODISCARD witan_status witan_model_spec_check(const witan_model_spec *spec,
                                                     witan_diag *diag);
 
 /* Parses a zoo name with optional parameters in parentheses into a list of layers:
- *   linear            softmax regression
- *   mlp, mlp(200), mlp(256,128)   dense + ReLU; default one hidden layer of 200
- *   lenet             6@5x5 pad 2, pool, 16@5x5, pool, 120, 84 (LeCun 1998, ReLU, max
- * pool) cnn, cnn(32,64,128)   2 x (3x3 conv pad 1, ReLU, 2x2 max pool) + dense 128
- *   resnet, resnet(16,1)  width, blocks per stage: 3x3 conv stem, 3 stages of residual
- *                     blocks (group norm) at width, 2 width, 4 width; global average
- * pool Errors: E_CONFIG with the nearest known name in `diag`. No allocation. */
+ *   linear        softmax regression
+ *   mlp, mlp(200), mlp(256,128)
+ *                 dense + ReLU each; default one hidden layer of 200
+ *   lenet         6@5x5 pad 2, pool, 16@5x5, pool, 120, 84
+ *                 (LeCun et al. 1998, with ReLU and max pooling)
+ *   cnn, cnn(32,64,128)
+ *                 2 x (3x3 convolution pad 1, ReLU, 2x2 max pool) + dense 128
+ *   resnet, resnet(16,1)
+ *                 width, blocks per stage: 3x3 stem, 3 stages of residual blocks
+ *                 with group norm at width, 2 width, 4 width; global average pool
+ * Errors: E_CONFIG with the nearest known name in `diag`. No allocation. */
 WITAN_NODISCARD witan_status witan_zoo_parse(witan_model_spec *out, const char *text,
                                              witan_diag *diag);
 

@@ -63,7 +63,8 @@ check_layer(const witan_model_spec *spec, size_t i, witan_diag *diag) {
     case WITAN_LAYER_DENSE:
         return check_size(spec, i, "units", layer->units, 1, WITAN_UNITS_MAX, diag);
     case WITAN_LAYER_CONVOLUTION:
-        WITAN_TRY(check_size(spec, i, "units", layer->units, 1, WITAN_UNITS_MAX, diag));
+        WITAN_TRY(
+            check_size(spec, i, "filters", layer->units, 1, WITAN_UNITS_MAX, diag));
         WITAN_TRY(check_window(spec, i, diag));
         return check_size(spec, i, "padding", layer->padding, 0, layer->kernel - 1,
                           diag);
@@ -94,7 +95,7 @@ check_layer(const witan_model_spec *spec, size_t i, witan_diag *diag) {
 
 witan_status
 witan_model_spec_check(const witan_model_spec *spec, witan_diag *diag) {
-    size_t depth = 0, opened = 0;
+    size_t open = WITAN_LAYERS_MAX; /* index of the open residual block's begin */
     if (spec->layers > WITAN_LAYERS_MAX) {
         return witan_diag_fail(diag, WITAN_E_CONFIG,
                                "%zu layers, at most %zu are allowed", spec->layers,
@@ -103,18 +104,28 @@ witan_model_spec_check(const witan_model_spec *spec, witan_diag *diag) {
     for (size_t i = 0; i < spec->layers; i++) {
         WITAN_TRY(check_layer(spec, i, diag));
         if (spec->layer[i].kind == WITAN_LAYER_RESIDUAL_BEGIN) {
-            opened = i;
-            depth++;
-        } else if (spec->layer[i].kind == WITAN_LAYER_RESIDUAL_END && depth-- == 0) {
-            return witan_diag_fail(
-                diag, WITAN_E_CONFIG,
-                "layer %zu (residual_end): no residual_begin before it", i);
+            if (open != WITAN_LAYERS_MAX) {
+                return witan_diag_fail(
+                    diag, WITAN_E_CONFIG,
+                    "layer %zu (residual_begin): blocks do not nest; "
+                    "end the open one first",
+                    i);
+            }
+            open = i;
+        } else if (spec->layer[i].kind == WITAN_LAYER_RESIDUAL_END) {
+            if (open == WITAN_LAYERS_MAX) {
+                return witan_diag_fail(diag, WITAN_E_CONFIG,
+                                       "layer %zu (residual_end): no residual_begin "
+                                       "before it",
+                                       i);
+            }
+            open = WITAN_LAYERS_MAX;
         }
     }
-    if (depth != 0) {
+    if (open != WITAN_LAYERS_MAX) {
         return witan_diag_fail(diag, WITAN_E_CONFIG,
                                "layer %zu (residual_begin): no residual_end after it",
-                               opened);
+                               open);
     }
     return WITAN_OK;
 }

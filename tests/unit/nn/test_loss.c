@@ -46,7 +46,7 @@ loss_of(enum kind kind, float *dz, const problem *p) {
     case KINDS:
         break;
     }
-    return NAN;
+    return (double)NAN;
 }
 
 /* The formulas in double, as written in loss.h. */
@@ -92,7 +92,7 @@ reference_row(enum kind kind, const double *z, const float *t, uint32_t label,
     case KINDS:
         break;
     }
-    return NAN;
+    return (double)NAN;
 }
 
 static double

@@ -178,6 +178,11 @@ bad_layers(void) {
     witan_model_spec spec =
         one_layer((witan_layer_spec){.kind = WITAN_LAYER_DROPOUT, .rate = 0.0});
     CHECK_STATUS(witan_model_spec_check(&spec, NULL), WITAN_OK);
+    witan_diag diag = {0};
+    spec.layers = 2;
+    spec.layer[0].kind = spec.layer[1].kind = WITAN_LAYER_RESIDUAL_BEGIN;
+    CHECK_STATUS(witan_model_spec_check(&spec, &diag), WITAN_E_CONFIG);
+    CHECK_CONTAINS(diag.message, "layer 1 (residual_begin): blocks do not nest");
     spec.layers = WITAN_LAYERS_MAX + 1;
     CHECK_STATUS(witan_model_spec_check(&spec, NULL), WITAN_E_CONFIG);
 }
