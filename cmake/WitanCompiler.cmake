@@ -8,6 +8,7 @@ foreach(flags IN ITEMS "${CMAKE_C_FLAGS}" "${CMAKE_C_FLAGS_RELEASE}")
 endforeach()
 
 add_library(witan_options INTERFACE)
+target_compile_definitions(witan_options INTERFACE WITAN_VERSION="${PROJECT_VERSION}")
 target_compile_features(witan_options INTERFACE c_std_17)
 target_compile_definitions(witan_options INTERFACE _XOPEN_SOURCE=700 _DEFAULT_SOURCE)
 target_compile_options(witan_options INTERFACE

@@ -9,22 +9,23 @@
 #define WITAN_CLIENTS_MAX ((size_t)100000)
 #define WITAN_ROUNDS_MAX ((size_t)1000000)
 #define WITAN_CLASSES_MAX ((size_t)65536)
-#define WITAN_SAMPLES_MAX ((size_t)1 << 31)     /* rows of one data set; indices are u32 */
-#define WITAN_FEATURES_MAX ((size_t)1 << 24)    /* numbers in one row */
+#define WITAN_SAMPLES_MAX ((size_t)1 << 31)  /* rows of one data set; indices are u32  \
+                                              */
+#define WITAN_FEATURES_MAX ((size_t)1 << 24) /* numbers in one row */
 #define WITAN_DATASET_BYTES_MAX ((size_t)1 << 36)
-#define WITAN_COLUMNS_MAX ((size_t)100000)      /* columns of a CSV file */
-#define WITAN_CATEGORIES_MAX ((size_t)1000)     /* distinct values of a CSV column */
+#define WITAN_COLUMNS_MAX ((size_t)100000)  /* columns of a CSV file */
+#define WITAN_CATEGORIES_MAX ((size_t)1000) /* distinct values of a CSV column */
 #define WITAN_PARTITION_CELLS_MAX ((size_t)1 << 30) /* clients x classes of a draw */
 #define WITAN_PARTITION_RETRIES_MAX ((size_t)1000000)
 #define WITAN_LAYERS_MAX ((size_t)256)
-#define WITAN_UNITS_MAX ((size_t)65536)         /* width, window or groups of a layer */
+#define WITAN_UNITS_MAX ((size_t)65536) /* width, window or groups of a layer */
 #define WITAN_PARAMETERS_MAX ((size_t)1 << 30)
 #define WITAN_BATCH_MAX ((size_t)65536)
 #define WITAN_CONFIG_BYTES_MAX ((size_t)1 << 20)
-#define WITAN_MODELS_MAX ((size_t)256)          /* different models of one experiment */
+#define WITAN_MODELS_MAX ((size_t)256) /* different models of one experiment */
 #define WITAN_SAFETENSORS_HEADER_MAX ((size_t)100 << 20)
-#define WITAN_TENSORS_MAX ((size_t)1 << 22)     /* tensors in one file */
-#define WITAN_METADATA_MAX ((size_t)4096)       /* metadata pairs in one file */
+#define WITAN_TENSORS_MAX ((size_t)1 << 22) /* tensors in one file */
+#define WITAN_METADATA_MAX ((size_t)4096)   /* metadata pairs in one file */
 #define WITAN_PATH_MAX ((size_t)4096)
 
 #endif

@@ -16,7 +16,8 @@ typedef enum witan_log_level {
 
 typedef struct witan_log {
     /* id: stable name of the event; text: "key=value ..." or a sentence. */
-    void (*write)(void *context, witan_log_level level, const char *id, const char *text);
+    void (*write)(void *context, witan_log_level level, const char *id,
+                  const char *text);
     void *context;
     witan_log_level minimum; /* lower levels are not formatted */
 } witan_log;

@@ -23,12 +23,13 @@ const witan_allocator *witan_allocator_default(void);
 
 /* count * size zeroed bytes, or NULL (overflow, out of memory). count * size == 0
  * gives a valid block. The caller owns it and frees it with witan_free. */
-void *witan_zalloc(const witan_allocator *allocator, size_t count, size_t size)
-    WITAN_NODISCARD;
+void *witan_zalloc(const witan_allocator *allocator, size_t count,
+                   size_t size) WITAN_NODISCARD;
 
-/* As witan_zalloc, contents undefined: for large blocks that are overwritten at once. */
-void *witan_alloc(const witan_allocator *allocator, size_t count, size_t size)
-    WITAN_NODISCARD;
+/* As witan_zalloc, contents undefined: for large blocks that are overwritten at once.
+ */
+void *witan_alloc(const witan_allocator *allocator, size_t count,
+                  size_t size) WITAN_NODISCARD;
 
 /* Frees a block of this allocator; NULL is allowed. */
 void witan_free(const witan_allocator *allocator, void *block);

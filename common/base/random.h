@@ -12,19 +12,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What a stream is for; numbers are part of the reproducibility contract: append only. */
+/* What a stream is for; numbers are part of the reproducibility contract: append only.
+ */
 typedef enum witan_purpose {
     WITAN_PURPOSE_TEST = 0,
     WITAN_PURPOSE_PARTITION = 1,
     WITAN_PURPOSE_TRANSFER = 2,
     WITAN_PURPOSE_INITIALISE = 3,
-    WITAN_PURPOSE_TRAIN = 4,          /* order of rows in local training */
-    WITAN_PURPOSE_DISTILL = 5,        /* order of rows in distillation */
-    WITAN_PURPOSE_DROPOUT_TRAIN = 6,  /* dropout masks */
+    WITAN_PURPOSE_TRAIN = 4,         /* order of rows in local training */
+    WITAN_PURPOSE_DISTILL = 5,       /* order of rows in distillation */
+    WITAN_PURPOSE_DROPOUT_TRAIN = 6, /* dropout masks */
     WITAN_PURPOSE_DROPOUT_DISTILL = 7,
     WITAN_PURPOSE_PARTICIPATION = 8,
-    WITAN_PURPOSE_FAULT = 9,          /* simulated dropout and stragglers */
-    WITAN_PURPOSE_SPLIT = 10,         /* train/test splits of one file */
+    WITAN_PURPOSE_FAULT = 9,  /* simulated dropout and stragglers */
+    WITAN_PURPOSE_SPLIT = 10, /* train/test splits of one file */
     WITAN_PURPOSE_NOISE = 11,
 } witan_purpose;
 
@@ -69,7 +70,8 @@ void witan_random_dirichlet(witan_random *self, double *p, const double *alpha,
 void witan_random_shuffle(witan_random *self, uint32_t *items, size_t count);
 
 /* One Philox4x32-10 block: out = f(counter, key). Exposed for its known-answer test. */
-void witan_philox4x32(uint32_t out[4], const uint32_t counter[4], const uint32_t key[2]);
+void witan_philox4x32(uint32_t out[4], const uint32_t counter[4],
+                      const uint32_t key[2]);
 
 /* Fills `bytes` from the operating system's cryptographic source (libsodium). */
 void witan_random_secure(void *bytes, size_t size);

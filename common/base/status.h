@@ -10,17 +10,17 @@
 #define WITAN_PRINTF(text, first) __attribute__((format(printf, text, first)))
 
 /* Code, fixed number, text, exit code of the program. */
-#define WITAN_STATUS_MAP(X)                                                              \
-    X(OK, 0, "ok", 0)                                                                    \
-    X(E_MEMORY, 1, "out of memory", 1)                                                   \
-    X(E_INVALID, 2, "invalid argument", 1)                                               \
-    X(E_CONFIG, 3, "bad usage or configuration", 2)                                      \
-    X(E_DATA, 4, "bad data", 3)                                                          \
-    X(E_IO, 5, "input or output failed", 1)                                              \
-    X(E_NUMERIC, 6, "not a finite number", 1)                                            \
-    X(E_LIMIT, 7, "a limit was exceeded", 1)                                             \
-    X(E_STATE, 8, "not possible in this state", 1)                                       \
-    X(E_INTERRUPTED, 9, "interrupted", 130)                                              \
+#define WITAN_STATUS_MAP(X)                                                            \
+    X(OK, 0, "ok", 0)                                                                  \
+    X(E_MEMORY, 1, "out of memory", 1)                                                 \
+    X(E_INVALID, 2, "invalid argument", 1)                                             \
+    X(E_CONFIG, 3, "bad usage or configuration", 2)                                    \
+    X(E_DATA, 4, "bad data", 3)                                                        \
+    X(E_IO, 5, "input or output failed", 1)                                            \
+    X(E_NUMERIC, 6, "not a finite number", 1)                                          \
+    X(E_LIMIT, 7, "a limit was exceeded", 1)                                           \
+    X(E_STATE, 8, "not possible in this state", 1)                                     \
+    X(E_INTERRUPTED, 9, "interrupted", 130)                                            \
     X(E_UNSUPPORTED, 10, "not supported", 1)
 
 typedef enum witan_status {
@@ -55,18 +55,18 @@ witan_status witan_diag_prefix(witan_diag *diag, const char *format, ...)
 
 /* A broken invariant of our own code; prints file, line and expression, then aborts.
  * Never applied to bytes from a file, a peer or a person. */
-#define WITAN_ASSERT(expression)                                                         \
+#define WITAN_ASSERT(expression)                                                       \
     ((expression) ? (void)0 : witan_assert_failed(__FILE__, __LINE__, #expression))
 _Noreturn void witan_assert_failed(const char *file, int line, const char *expression);
 
 /* Returns from the enclosing function when `expression` fails; only before the first
  * acquisition. */
-#define WITAN_TRY(expression)                                                            \
-    do {                                                                                 \
-        witan_status witan_try_status_ = (expression);                                   \
-        if (witan_try_status_ != WITAN_OK) {                                             \
-            return witan_try_status_;                                                    \
-        }                                                                                \
+#define WITAN_TRY(expression)                                                          \
+    do {                                                                               \
+        witan_status witan_try_status_ = (expression);                                 \
+        if (witan_try_status_ != WITAN_OK) {                                           \
+            return witan_try_status_;                                                  \
+        }                                                                              \
     } while (0)
 
 #endif

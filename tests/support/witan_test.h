@@ -11,24 +11,24 @@
 
 #include "base/memory.h"
 
-#define CHECK(expression)                                                                \
+#define CHECK(expression)                                                              \
     witan_test_check((expression), __FILE__, __LINE__, #expression)
-#define CHECK_STATUS(actual, expected)                                                   \
+#define CHECK_STATUS(actual, expected)                                                 \
     witan_test_status((actual), (expected), __FILE__, __LINE__, #actual)
-#define CHECK_NEAR(actual, expected, absolute, relative)                                 \
-    witan_test_near((actual), (expected), (absolute), (relative), __FILE__, __LINE__,    \
+#define CHECK_NEAR(actual, expected, absolute, relative)                               \
+    witan_test_near((actual), (expected), (absolute), (relative), __FILE__, __LINE__,  \
                     #actual)
-#define CHECK_STRING(actual, expected)                                                   \
+#define CHECK_STRING(actual, expected)                                                 \
     witan_test_string((actual), (expected), __FILE__, __LINE__, #actual)
 /* Text contains a part: for error messages. */
-#define CHECK_CONTAINS(text, part)                                                       \
+#define CHECK_CONTAINS(text, part)                                                     \
     witan_test_contains((text), (part), __FILE__, __LINE__, #text)
 /* float arrays against float arrays / against golden doubles. */
-#define CHECK_FLOATS(actual, expected, count, absolute, relative)                        \
-    witan_test_floats((actual), (expected), (count), (absolute), (relative), __FILE__,   \
+#define CHECK_FLOATS(actual, expected, count, absolute, relative)                      \
+    witan_test_floats((actual), (expected), (count), (absolute), (relative), __FILE__, \
                       __LINE__, #actual)
-#define CHECK_GOLDEN(actual, expected, count, absolute, relative)                        \
-    witan_test_golden((actual), (expected), (count), (absolute), (relative), __FILE__,   \
+#define CHECK_GOLDEN(actual, expected, count, absolute, relative)                      \
+    witan_test_golden((actual), (expected), (count), (absolute), (relative), __FILE__, \
                       __LINE__, #actual)
 #define RUN(function) witan_test_run((function), #function)
 
@@ -37,8 +37,8 @@ bool witan_test_status(int actual, int expected, const char *file, int line,
                        const char *text);
 bool witan_test_near(double actual, double expected, double absolute, double relative,
                      const char *file, int line, const char *text);
-bool witan_test_string(const char *actual, const char *expected, const char *file, int line,
-                       const char *text);
+bool witan_test_string(const char *actual, const char *expected, const char *file,
+                       int line, const char *text);
 bool witan_test_contains(const char *text, const char *part, const char *file, int line,
                          const char *expression);
 bool witan_test_floats(const float *actual, const float *expected, size_t count,

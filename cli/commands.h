@@ -1,0 +1,9 @@
+/* commands.h - the subcommands of `witan`, one file each. argv[0] is the subcommand's
+ * own name. Each returns the program's exit code (base/status.h). */
+#ifndef WITAN_CLI_COMMANDS_H
+#define WITAN_CLI_COMMANDS_H
+
+int witan_command_sim(int argc, char **argv);
+int witan_command_data(int argc, char **argv);
+
+#endif

@@ -1,0 +1,92 @@
+/* main.c - the program `witan`: one table of subcommands. */
+#include <locale.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "cli/commands.h"
+#include "num/cpu.h"
+
+static const struct command {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *help;
+} commands[] = {
+    {"sim", witan_command_sim, "simulate many clients on this machine"},
+    {"data", witan_command_data, "look at a data set, or split it among clients"},
+};
+
+enum {
+    COMMANDS = sizeof commands / sizeof commands[0]
+};
+
+static void
+print_help(FILE *stream) {
+    (void)fprintf(stream,
+                  "witan %s - federated knowledge distillation\n\n"
+                  "usage: witan COMMAND [ARGUMENTS]\n\n",
+                  WITAN_VERSION);
+    for (size_t i = 0; i < COMMANDS; i++) {
+        (void)fprintf(stream, "  %-8s %s\n", commands[i].name, commands[i].help);
+    }
+    (void)fprintf(
+        stream,
+        "\nTry this first, it needs nothing but the program:\n"
+        "  witan sim                       ten clients on embedded handwritten digits\n"
+        "  witan sim --reference local     the same, against learning alone\n"
+        "\n`witan COMMAND --help` tells more. `witan --version` tells which kernels "
+        "run.\n"
+        "Exit codes: 0 done, 1 failed, 2 usage or config, 3 bad data, 130 "
+        "interrupted.\n");
+}
+
+static void
+print_version(void) {
+    bool pinned = false;
+    bool below = witan_blas_is_below_cpu(&pinned);
+    (void)printf("witan %s\nkernels: %s\nBLAS: OpenBLAS %s (%s)\n", WITAN_VERSION,
+                 witan_isa_name(witan_cpu_isa()), witan_blas_core(),
+                 witan_blas_config());
+    if (below) {
+        (void)printf(
+            "note: OpenBLAS runs below what this processor has%s, at about half "
+            "the speed\n",
+            pinned ? " because OPENBLAS_CORETYPE pins it" : "");
+    }
+}
+
+int
+main(int argc, char **argv) {
+    (void)setlocale(LC_CTYPE, ""); /* UTF-8 or not; numbers stay in the C locale */
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN); /* a file size limit is an error, not a death */
+    witan_blas_set_single_threaded();
+    if (argc < 2) {
+        print_help(stderr);
+        return witan_status_exit_code(WITAN_E_CONFIG);
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0) {
+        print_help(stdout);
+        return 0;
+    }
+    if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
+        print_version();
+        return 0;
+    }
+    for (size_t i = 0; i < COMMANDS; i++) {
+        if (strcmp(argv[1], commands[i].name) == 0) {
+            return commands[i].run(argc - 1, argv + 1);
+        }
+    }
+    const char *names[COMMANDS];
+    for (size_t i = 0; i < COMMANDS; i++) {
+        names[i] = commands[i].name;
+    }
+    const char *nearest = witan_text_nearest(argv[1], names, COMMANDS);
+    (void)fprintf(stderr, "witan: %s: unknown command%s%s%s; see witan --help\n",
+                  argv[1], nearest == NULL ? "" : ", did you mean ",
+                  nearest == NULL ? "" : nearest, nearest == NULL ? "" : "?");
+    return witan_status_exit_code(WITAN_E_CONFIG);
+}

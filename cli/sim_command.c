@@ -1,0 +1,555 @@
+/* sim_command.c - `witan sim`: run an experiment, show how it goes, say where it lies.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <math.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli/commands.h"
+#include "cli/terminal.h"
+#include "num/cpu.h"
+#include "sim/simulation.h"
+#include "store/file.h"
+#include "store/lock.h"
+
+enum {
+    ASSIGNMENTS_MAX = 256
+};
+
+typedef struct arguments {
+    const char *experiment; /* NULL: the embedded one */
+    const char *assignments[ASSIGNMENTS_MAX];
+    size_t assignments_count;
+    size_t threads; /* 0: one per processor */
+    const char *out, *resume;
+    bool reference, json, quiet;
+} arguments;
+
+/* What the hooks need. */
+typedef struct screen {
+    witan_terminal terminal; /* of standard error */
+    bool quiet;
+    const char *title; /* "reference (local): " or "" */
+    bool line_is_open; /* an interactive progress line stands on the screen */
+} screen;
+
+static volatile sig_atomic_t interrupts;
+
+static void
+on_signal(int number) {
+    (void)number;
+    interrupts++;
+}
+
+static void
+print_help(void) {
+    (void)printf(
+        "usage: witan sim [EXPERIMENT.json] [OPTIONS]\n\n"
+        "Simulates a federation: clients with different models train on their own "
+        "rows,\n"
+        "exchange soft labels on a public transfer set, and learn from what they "
+        "hear.\n"
+        "Without an experiment it runs on handwritten digits inside the program.\n\n"
+        "  --set PATH=VALUE    override one setting; may be given again\n"
+        "  --threads N         workers (default: one per processor); changes no "
+        "result\n"
+        "  --out DIR           run directory (default: runs/NAME-STRATEGY-TIME)\n"
+        "  --resume DIR        continue a run that was stopped or killed\n"
+        "  --reference local   first run the same clients alone, then compare\n"
+        "  --json              last line of standard output: the result as one object\n"
+        "  --quiet             no progress\n\n"
+        "Examples:\n"
+        "  witan sim --reference local\n"
+        "  witan sim --set fusion.key=mean --set data.partition.alpha=0.1\n"
+        "  witan sim sim/experiments/mnist-alpha-0.1.json --set data.path=DIR --out "
+        "runs/a\n"
+        "  witan sim --resume runs/a\n\n"
+        "Settings: docs/config.md. Ctrl-C stops after the round that is under way; a\n"
+        "second one stops at once. Both can be resumed.\n"
+        "Exit codes: 0 done, 1 failed, 2 usage or config, 3 bad data, 130 "
+        "interrupted.\n");
+}
+
+static size_t
+processors(void) {
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof set, &set) == 0 ? (size_t)CPU_COUNT(&set) : 1;
+}
+
+static witan_status
+usage_error(witan_diag *diag, const char *what, const char *value) {
+    return witan_diag_fail(diag, WITAN_E_CONFIG, "%s%s; see witan sim --help", what,
+                           value);
+}
+
+/* help: *help is set and nothing else matters. */
+static witan_status
+parse_arguments(arguments *out, bool *help, int argc, char **argv, witan_diag *diag) {
+    static const struct option options[] = {
+        {"set", required_argument, NULL, 's'},
+        {"threads", required_argument, NULL, 't'},
+        {"out", required_argument, NULL, 'o'},
+        {"resume", required_argument, NULL, 'r'},
+        {"reference", required_argument, NULL, 'l'},
+        {"json", no_argument, NULL, 'j'},
+        {"quiet", no_argument, NULL, 'q'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
+    };
+    uint64_t threads;
+    opterr = 0;
+    for (int option; (option = getopt_long(argc, argv, ":hq", options, NULL)) != -1;) {
+        switch (option) {
+        case 's':
+            if (out->assignments_count == ASSIGNMENTS_MAX) {
+                return usage_error(diag, "too many --set; use an experiment file", "");
+            }
+            out->assignments[out->assignments_count++] = optarg;
+            break;
+        case 't':
+            if (!witan_text_parse_u64(optarg, &threads) || threads < 1 ||
+                threads > 1024) {
+                return usage_error(
+                    diag, "--threads takes a number from 1 to 1024, not ", optarg);
+            }
+            out->threads = (size_t)threads;
+            break;
+        case 'o':
+            out->out = optarg;
+            break;
+        case 'r':
+            out->resume = optarg;
+            break;
+        case 'l':
+            if (strcmp(optarg, "local") != 0) {
+                return usage_error(diag, "--reference takes local, not ", optarg);
+            }
+            out->reference = true;
+            break;
+        case 'j':
+            out->json = true;
+            break;
+        case 'q':
+            out->quiet = true;
+            break;
+        case 'h':
+            *help = true;
+            return WITAN_OK;
+        case ':':
+            return usage_error(diag, "a value is missing after ", argv[optind - 1]);
+        default:
+            return usage_error(diag, "unknown option ", argv[optind - 1]);
+        }
+    }
+    if (optind < argc) {
+        out->experiment = argv[optind++];
+    }
+    return optind == argc
+               ? WITAN_OK
+               : usage_error(diag, "one experiment at a time, not also ", argv[optind]);
+}
+
+static witan_status
+check_arguments(const arguments *self, witan_diag *diag) {
+    if (self->resume != NULL && (self->experiment != NULL || self->out != NULL ||
+                                 self->assignments_count != 0)) {
+        return usage_error(
+            diag,
+            "--resume takes everything from its directory: leave out the "
+            "experiment, --set and --out",
+            "");
+    }
+    return WITAN_OK;
+}
+
+/* --- hooks ------------------------------------------------------------------------ */
+
+static void
+show(screen *self, witan_text *text) {
+    if (text->status == WITAN_OK && text->length != 0) {
+        (void)fprintf(stderr, "%s", text->data);
+        (void)fflush(stderr);
+    }
+    witan_text_fini(text);
+}
+
+static void
+on_progress(void *context, const witan_progress *progress) {
+    screen *self = context;
+    witan_text text;
+    if (self->quiet || !self->terminal.interactive) {
+        return;
+    }
+    witan_text_init(&text, witan_allocator_default(), 4096);
+    witan_report_progress(&text, progress, &self->terminal);
+    self->line_is_open = true;
+    show(self, &text);
+}
+
+static void
+close_line(screen *self) {
+    if (self->line_is_open) {
+        (void)fprintf(stderr, "\r\033[K");
+        (void)fflush(stderr);
+        self->line_is_open = false;
+    }
+}
+
+static void
+on_round(void *context, const witan_round_record *round, size_t rounds,
+         double eta_seconds) {
+    screen *self = context;
+    witan_text text;
+    if (self->quiet) {
+        return;
+    }
+    close_line(self);
+    witan_text_init(&text, witan_allocator_default(), 4096);
+    witan_text_format(&text, "%s", self->title);
+    witan_report_round(&text, round, rounds, eta_seconds, &self->terminal);
+    show(self, &text);
+    if (interrupts == 1 && round->round + 1 < rounds) {
+        (void)fprintf(stderr, "stopping\n");
+    }
+}
+
+/* --- one run ---------------------------------------------------------------------- */
+
+typedef struct run {
+    witan_config config;
+    bool has_config;
+    witan_directory_lock *lock;
+    witan_run_log log;
+    witan_simulation *simulation;
+} run;
+
+static void
+run_fini(run *self) {
+    witan_simulation_free(&self->simulation);
+    witan_run_log_close(&self->log);
+    witan_directory_unlock(&self->lock);
+    if (self->has_config) {
+        witan_config_fini(&self->config, witan_allocator_default());
+        self->has_config = false;
+    }
+}
+
+static witan_status
+read_config(run *self, const char *path, witan_diag *diag) {
+    const witan_allocator *a = witan_allocator_default();
+    char *json;
+    size_t size;
+    WITAN_TRY(witan_file_read(&json, &size, path, WITAN_CONFIG_BYTES_MAX, a, diag));
+    witan_status status = witan_config_read(&self->config, json, size, path, a, diag);
+    witan_free(a, json);
+    return status;
+}
+
+/* The experiment, or the config of the run that is resumed; then --set; then checks. */
+static witan_status
+load_config(run *self, const arguments *args, bool reference, witan_diag *diag) {
+    const witan_allocator *a = witan_allocator_default();
+    char path[WITAN_PATH_MAX];
+    WITAN_TRY(witan_config_init(&self->config, a));
+    self->has_config = true;
+    if (args->resume != NULL) {
+        (void)snprintf(path, sizeof path, "%s/config.json", args->resume);
+        if (!witan_path_exists(path)) {
+            return witan_diag_fail(diag, WITAN_E_CONFIG,
+                                   "%s holds no run (no config.json); name a run "
+                                   "directory",
+                                   args->resume);
+        }
+        WITAN_TRY(read_config(self, path, diag));
+    } else if (args->experiment != NULL) {
+        WITAN_TRY(read_config(self, args->experiment, diag));
+    }
+    for (size_t i = 0; i < args->assignments_count; i++) {
+        WITAN_TRY(witan_config_set(&self->config, args->assignments[i], a, diag));
+    }
+    if (reference) {
+        WITAN_TRY(witan_config_set(&self->config, "fusion.key=local", a, diag));
+    }
+    return witan_config_check(&self->config, diag);
+}
+
+static void
+choose_directory(char out[WITAN_PATH_MAX], const arguments *args,
+                 const witan_config *config) {
+    char stamp[32];
+    time_t now = time(NULL);
+    struct tm utc;
+    const char *given = args->resume != NULL ? args->resume : args->out;
+    if (given != NULL) {
+        (void)snprintf(out, WITAN_PATH_MAX, "%s", given);
+        return;
+    }
+    (void)gmtime_r(&now, &utc);
+    (void)strftime(stamp, sizeof stamp, "%Y%m%d-%H%M%S", &utc);
+    for (int i = 0;; i++) {
+        char number[16] = "";
+        if (i > 0) {
+            (void)snprintf(number, sizeof number, "-%d", i + 1);
+        }
+        (void)snprintf(out, WITAN_PATH_MAX, "runs/%s-%s-%s%s", config->name,
+                       witan_fusion_strategies()[config->fusion.key]->key, stamp,
+                       number);
+        if (!witan_path_exists(out)) {
+            return;
+        }
+    }
+}
+
+static witan_status
+open_directory(run *self, const char *directory, bool resume, witan_diag *diag) {
+    char path[WITAN_PATH_MAX];
+    WITAN_TRY(witan_directory_make(directory, diag));
+    WITAN_TRY(witan_directory_lock_take(&self->lock, directory,
+                                        witan_allocator_default(), diag));
+    (void)snprintf(path, sizeof path, "%s/config.json", directory);
+    if (!resume && witan_path_exists(path)) {
+        return witan_diag_fail(
+            diag, WITAN_E_CONFIG,
+            "%s holds a run already; choose another --out, or continue "
+            "it with --resume",
+            directory);
+    }
+    (void)snprintf(path, sizeof path, "%s/run.log", directory);
+    return witan_run_log_open(&self->log, path, diag);
+}
+
+static void
+log_start(run *self, const witan_run_record *record, bool resume) {
+    witan_log_write(&self->log.log, WITAN_LOG_INFO, resume ? "resume" : "start",
+                    "witan %s, strategy %s, %zu clients, %zu of %zu rounds done, %zu "
+                    "threads, %s, data %s",
+                    WITAN_VERSION, record->strategy, record->clients,
+                    record->rounds_done, record->rounds_planned, record->threads,
+                    record->machine, record->data_summary);
+}
+
+/* Loads data and builds the clients; nothing has run yet. */
+static witan_status
+prepare(run *self, const char *directory, const arguments *args, screen *view,
+        bool resume, witan_diag *diag) {
+    witan_simulation_options options = {
+        .threads = args->threads != 0 ? args->threads : processors(),
+        .directory = directory,
+        .resume = resume,
+        .interrupts = &interrupts,
+        .progress = on_progress,
+        .round_ended = on_round,
+        .context = view,
+        .refresh_ms = 200,
+        .clock = witan_clock_monotonic(),
+        .log = &self->log.log,
+    };
+    witan_status status = witan_simulation_new(
+        &self->simulation, &self->config, &options, witan_allocator_default(), diag);
+    if (status == WITAN_OK) {
+        log_start(self, witan_simulation_record(self->simulation), resume);
+    }
+    return status;
+}
+
+static witan_status
+execute(run *self, screen *view, witan_diag *diag) {
+    witan_status status = witan_simulation_run(self->simulation, diag);
+    close_line(view);
+    witan_log_write(&self->log.log, WITAN_LOG_INFO, "end", "%s%s%s",
+                    witan_status_text(status), diag->message[0] == '\0' ? "" : ": ",
+                    diag->message);
+    return status;
+}
+
+static witan_status
+write_report(const witan_run_record *record, witan_diag *diag) {
+    char path[WITAN_PATH_MAX];
+    witan_text text;
+    (void)snprintf(path, sizeof path, "%s/report.html", record->directory);
+    witan_text_init(&text, witan_allocator_default(), (size_t)256 << 20);
+    witan_report_html(&text, record);
+    witan_status status = text.status;
+    if (status != WITAN_OK) {
+        (void)witan_diag_fail(diag, status, "%s: %s", path, witan_status_text(status));
+    } else {
+        status = witan_file_replace(path, text.data, text.length,
+                                    witan_allocator_default(), diag);
+    }
+    witan_text_fini(&text);
+    return status;
+}
+
+static witan_status
+print_result(const witan_run_record *record, const arguments *args, witan_diag *diag) {
+    witan_terminal terminal = witan_terminal_of(stdout);
+    witan_text text;
+    witan_text_init(&text, witan_allocator_default(), (size_t)64 << 20);
+    if (args->json) {
+        witan_simulation_summary(&text, record, true);
+    } else {
+        witan_report_table(&text, record, &terminal);
+    }
+    witan_status status = witan_print(&text);
+    witan_text_fini(&text);
+    return status == WITAN_OK
+               ? status
+               : witan_diag_fail(diag, status,
+                                 "cannot write to standard output; the run "
+                                 "itself is complete in %s",
+                                 record->directory);
+}
+
+/* What a person can still do after a run that did not reach its end. */
+static int
+explain_stop(const run *self, const char *directory, witan_status status,
+             const witan_diag *diag) {
+    if (status == WITAN_E_INTERRUPTED) {
+        (void)fprintf(stderr,
+                      "witan: stopped in %s; continue with: witan sim --resume %s\n",
+                      directory, directory);
+        return witan_status_exit_code(status);
+    }
+    int code = witan_fail(diag, status);
+    if (status == WITAN_E_IO && self->simulation != NULL) {
+        (void)fprintf(stderr, "witan: when that is mended: witan sim --resume %s\n",
+                      directory);
+    }
+    return code;
+}
+
+static void
+warn_about_pin(void) {
+    bool pinned = false;
+    if (witan_blas_is_below_cpu(&pinned)) {
+        (void)fprintf(stderr,
+                      pinned
+                          ? "witan: warning: OPENBLAS_CORETYPE pins OpenBLAS to %s, at "
+                            "about half this processor's speed; unset it\n"
+                          : "witan: warning: OpenBLAS runs its %s kernels, below what "
+                            "this processor has\n",
+                      witan_blas_core());
+    }
+}
+
+static void
+catch_signals(void) {
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = on_signal;
+    (void)sigemptyset(&action.sa_mask);
+    (void)sigaction(SIGINT, &action, NULL);
+    (void)sigaction(SIGTERM, &action, NULL);
+}
+
+/* The same clients, alone, in DIRECTORY/reference. From here on the main run counts as
+ * begun: its config is written, so that --resume continues the pair. */
+static witan_status
+run_reference(run *reference, run *main_run, const char *directory,
+              const arguments *args, screen *view, witan_diag *diag) {
+    char beside[WITAN_PATH_MAX], config[WITAN_PATH_MAX];
+    witan_text text;
+    if (snprintf(beside, sizeof beside, "%s/reference", directory) >=
+            (int)sizeof beside ||
+        snprintf(config, sizeof config, "%s/config.json", beside) >=
+            (int)sizeof config) {
+        return witan_diag_fail(diag, WITAN_E_CONFIG, "%s: the path is too long",
+                               directory);
+    }
+    bool resume = witan_path_exists(config);
+    WITAN_TRY(load_config(reference, args, true, diag));
+    WITAN_TRY(open_directory(reference, beside, resume, diag));
+    WITAN_TRY(prepare(reference, beside, args, view, resume, diag));
+    (void)snprintf(config, sizeof config, "%.*s/config.json", WITAN_PATH_MAX - 16,
+                   directory);
+    witan_text_init(&text, witan_allocator_default(), 4 * WITAN_CONFIG_BYTES_MAX);
+    witan_config_write(&main_run->config, &text);
+    witan_status status = text.status;
+    if (status == WITAN_OK) {
+        status = witan_file_replace(config, text.data, text.length,
+                                    witan_allocator_default(), diag);
+    }
+    witan_text_fini(&text);
+    WITAN_TRY(status);
+    view->title = "reference (local): ";
+    status = execute(reference, view, diag);
+    view->title = "";
+    return status;
+}
+
+static bool
+has_reference(const char *directory) {
+    char path[WITAN_PATH_MAX + 16];
+    (void)snprintf(path, sizeof path, "%s/reference", directory);
+    return witan_path_exists(path);
+}
+
+static witan_status
+run_all(run *main_run, run *reference, const char *directory, const arguments *args,
+        screen *view, witan_diag *diag) {
+    bool resume = args->resume != NULL;
+    if (args->reference || (resume && has_reference(directory))) {
+        WITAN_TRY(run_reference(reference, main_run, directory, args, view, diag));
+    }
+    WITAN_TRY(prepare(main_run, directory, args, view, resume, diag));
+    if (reference->simulation != NULL) {
+        WITAN_TRY(witan_simulation_set_reference(main_run->simulation,
+                                                 reference->simulation, diag));
+    }
+    WITAN_TRY(execute(main_run, view, diag));
+    const witan_run_record *record = witan_simulation_record(main_run->simulation);
+    WITAN_TRY(write_report(record, diag));
+    return print_result(record, args, diag);
+}
+
+static int
+simulate(const arguments *args) {
+    witan_diag diag = {0};
+    run main_run = {0}, reference = {0};
+    char directory[WITAN_PATH_MAX];
+    screen view = {witan_terminal_of(stderr), args->quiet, "", false};
+    int code = 0;
+    witan_status status = load_config(&main_run, args, false, &diag);
+    if (status == WITAN_OK) {
+        choose_directory(directory, args, &main_run.config);
+        status = open_directory(&main_run, directory, args->resume != NULL, &diag);
+    }
+    if (status != WITAN_OK) {
+        code = witan_fail(&diag, status);
+    } else {
+        warn_about_pin();
+        status = run_all(&main_run, &reference, directory, args, &view, &diag);
+        if (status != WITAN_OK) {
+            code = explain_stop(&main_run, directory, status, &diag);
+        }
+    }
+    run_fini(&main_run);
+    run_fini(&reference);
+    return code;
+}
+
+int
+witan_command_sim(int argc, char **argv) {
+    static arguments args;
+    witan_diag diag = {0};
+    bool help = false;
+    witan_status status = parse_arguments(&args, &help, argc, argv, &diag);
+    if (help) {
+        print_help();
+        return 0;
+    }
+    if (status == WITAN_OK) {
+        status = check_arguments(&args, &diag);
+    }
+    if (status != WITAN_OK) {
+        return witan_fail(&diag, status);
+    }
+    catch_signals();
+    return simulate(&args);
+}

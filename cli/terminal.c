@@ -1,0 +1,98 @@
+#include "cli/terminal.h"
+
+#include <errno.h>
+#include <langinfo.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+witan_terminal
+witan_terminal_of(FILE *stream) {
+    witan_terminal terminal = {false, false, false, 80};
+    const char *term = getenv("TERM");
+    struct winsize size;
+    bool dumb = term == NULL || strcmp(term, "dumb") == 0;
+    terminal.interactive = isatty(fileno(stream)) != 0 && !dumb;
+    terminal.color = terminal.interactive && getenv("NO_COLOR") == NULL;
+    terminal.unicode = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
+    if (terminal.interactive && ioctl(fileno(stream), TIOCGWINSZ, &size) == 0 &&
+        size.ws_col > 0) {
+        terminal.columns = size.ws_col;
+    }
+    return terminal;
+}
+
+int
+witan_fail(const witan_diag *diag, witan_status status) {
+    const char *text =
+        diag->message[0] != '\0' ? diag->message : witan_status_text(status);
+    (void)fprintf(stderr, "witan: %s\n", text);
+    return witan_status_exit_code(status);
+}
+
+witan_status
+witan_print(const witan_text *text) {
+    if (text->status != WITAN_OK) {
+        return text->status;
+    }
+    if (text->length != 0 &&
+        fwrite(text->data, 1, text->length, stdout) != text->length) {
+        return WITAN_E_IO;
+    }
+    return fflush(stdout) == 0 ? WITAN_OK : WITAN_E_IO;
+}
+
+static uint64_t
+monotonic_ns(void *context) {
+    struct timespec now;
+    (void)context;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+const witan_clock *
+witan_clock_monotonic(void) {
+    static const witan_clock clock = {monotonic_ns, NULL};
+    return &clock;
+}
+
+static void
+write_line(void *context, witan_log_level level, const char *id, const char *text) {
+    static const char *const names[] = {"debug", "info", "warning", "error"};
+    const witan_run_log *self = context;
+    if (self->file != NULL) {
+        char stamp[32];
+        time_t now = time(NULL);
+        struct tm utc;
+        (void)gmtime_r(&now, &utc);
+        (void)strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%SZ", &utc);
+        (void)fprintf(self->file, "%s %s %s %s\n", stamp, names[level], id, text);
+        (void)fflush(self->file);
+    }
+    if (level >= WITAN_LOG_WARNING) {
+        (void)fprintf(stderr, "witan: %s: %s\n", names[level], text);
+    }
+}
+
+witan_status
+witan_run_log_open(witan_run_log *self, const char *path, witan_diag *diag) {
+    self->log = (witan_log){write_line, self, WITAN_LOG_INFO};
+    self->file = NULL;
+    if (path == NULL) {
+        return WITAN_OK;
+    }
+    self->file = fopen(path, "ae");
+    return self->file != NULL
+               ? WITAN_OK
+               : witan_diag_fail(diag, WITAN_E_IO, "%s: %s", path, strerror(errno));
+}
+
+void
+witan_run_log_close(witan_run_log *self) {
+    if (self->file != NULL) {
+        (void)fclose(self->file);
+        self->file = NULL;
+    }
+}

@@ -1,0 +1,869 @@
+/* simulation.c - the event loop: a seeded world under a virtual clock.
+ * Jobs run on workers while the loop goes on; the loop waits for a job only when its
+ * JOB_DONE event, whose virtual time was known beforehand, comes out of the queue. So
+ * the order of everything that decides is fixed before anything is computed. */
+#include "sim/simulation.h"
+
+#include <math.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "sim/setup.h"
+#include "sim/simulation_private.h"
+
+/* A row's extraction against its training: forward only, forward and backward. */
+#define EXTRACT_COST (1.0 / 3.0)
+
+static uint64_t
+wall_ns(const witan_simulation *self) {
+    return witan_clock_now_ns(self->options.clock);
+}
+
+static int
+interrupts(const witan_simulation *self) {
+    return self->options.interrupts == NULL ? 0 : (int)*self->options.interrupts;
+}
+
+bool
+sim_round_is_evaluated(const witan_simulation *self, size_t round) {
+    size_t every = self->config->evaluate.every;
+    return round + 1 == self->config->rounds ||
+           (every != 0 && (round + 1) % every == 0);
+}
+
+witan_status
+sim_push(witan_simulation *self, uint64_t at_ms, sim_event *event) {
+    sim_event *copy = witan_alloc(self->allocator, 1, sizeof *copy);
+    witan_status status = copy == NULL ? WITAN_E_MEMORY : WITAN_OK;
+    if (status == WITAN_OK) {
+        *copy = *event;
+        status = witan_heap_push(&self->queue, (double)at_ms, copy);
+    }
+    if (status != WITAN_OK) {
+        witan_free(self->allocator, copy);
+        witan_message_fini(&event->message, self->allocator);
+    }
+    return status;
+}
+
+static uint64_t
+latency_ms(const witan_simulation *self) {
+    return (uint64_t)ceil(self->config->faults.latency * 1000.0);
+}
+
+/* --- jobs ------------------------------------------------------------------------- */
+
+static uint64_t
+virtual_duration_ms(const witan_simulation *self, const sim_seat *seat,
+                    sim_job_kind kind) {
+    double rows = 0.0;
+    double transfer = (double)self->plan.transfer.count;
+    if (kind == SIM_JOB_TRAIN) {
+        rows = (double)self->plan.local_epochs * (double)seat->state.train.count +
+               transfer * EXTRACT_COST;
+    } else if (kind == SIM_JOB_DISTILL) {
+        rows = (double)self->plan.distill_epochs * transfer;
+    }
+    return (uint64_t)ceil(rows / self->config->faults.speed * seat->slowness * 1000.0);
+}
+
+static double
+job_cost(const witan_simulation *self, const sim_seat *seat, sim_job_kind kind) {
+    double cost = witan_model_cost(seat->state.learner.model);
+    double rows = (double)self->plan.transfer.count;
+    switch (kind) {
+    case SIM_JOB_TRAIN:
+        rows += 3.0 * (double)(self->plan.local_epochs * seat->state.train.count);
+        break;
+    case SIM_JOB_DISTILL:
+        rows *= 3.0 * (double)self->plan.distill_epochs;
+        break;
+    case SIM_JOB_EVALUATE:
+        rows = (double)(self->test.samples + seat->own_test.count);
+        break;
+    }
+    return cost * rows;
+}
+
+static witan_status
+submit(witan_simulation *self, sim_seat *seat, sim_job_kind kind, uint32_t round) {
+    sim_job *job = &seat->job;
+    job->kind = kind;
+    job->round = round;
+    job->status = WITAN_OK;
+    job->loss = NAN;
+    job->evaluates = kind == SIM_JOB_TRAIN && self->config->evaluate.before_distill &&
+                     self->strategy->exchange != WITAN_EXCHANGE_NONE &&
+                     sim_round_is_evaluated(self, round);
+    job->pool.cost = job_cost(self, seat, kind);
+    return witan_pool_submit(self->pool, &job->pool);
+}
+
+static void
+show_progress(witan_simulation *self, const char *phase, size_t done, size_t total) {
+    if (self->options.progress == NULL) {
+        return;
+    }
+    const witan_run_record *record = &self->record;
+    size_t round = witan_coordinator_round(self->coordinator);
+    witan_progress progress = {.round =
+                                   round < self->config->rounds ? round : round - 1,
+                               .rounds = self->config->rounds,
+                               .phase = phase,
+                               .done = done,
+                               .total = total,
+                               .own = NAN,
+                               .global = NAN,
+                               .eta_seconds = -1.0};
+    for (size_t r = record->rounds_done; r-- > 0;) {
+        if (self->rounds[r].evaluated) {
+            progress.own = self->rounds[r].own_after.mean;
+            progress.global = self->rounds[r].global_after.mean;
+            break;
+        }
+    }
+    double elapsed = (double)(wall_ns(self) - self->run_started_ns) * 1e-9;
+    double seconds = self->seconds_before + elapsed;
+    if (record->rounds_done > 0) {
+        double left = (double)(self->config->rounds - record->rounds_done);
+        double share = total == 0 ? 0.0 : 0.5 * (double)done / (double)total;
+        progress.eta_seconds =
+            seconds / ((double)record->rounds_done + share) * (left - share);
+    }
+    self->options.progress(self->options.context, &progress);
+}
+
+/* Waits for a seat's job, showing progress; adds its times. E_INTERRUPTED on the second
+ * Ctrl-C. */
+static witan_status
+await(witan_simulation *self, sim_seat *seat, const char *phase, size_t done,
+      size_t total, witan_diag *diag) {
+    int refresh = self->options.refresh_ms > 0 ? self->options.refresh_ms : 200;
+    while (!witan_pool_wait(self->pool, &seat->job.pool, refresh)) {
+        if (interrupts(self) > 1) {
+            return WITAN_E_INTERRUPTED;
+        }
+        show_progress(self, phase, done, total);
+    }
+    if (seat->job.status != WITAN_OK) {
+        return sim_job_failure(seat, diag);
+    }
+    double *seconds = seat->job.seconds;
+    self->round_seconds.train += seconds[0];
+    self->round_seconds.extract += seconds[1];
+    self->round_seconds.distill += seconds[3];
+    self->round_seconds.evaluate += seconds[4];
+    memset(seconds, 0, sizeof seat->job.seconds);
+    return WITAN_OK;
+}
+
+static witan_metric
+metric_of(const witan_score *score) {
+    return (witan_metric){score->accuracy, score->loss, score->ece};
+}
+
+/* --- clients ---------------------------------------------------------------------- */
+
+static witan_status
+act_client(witan_simulation *self, sim_seat *seat,
+           const witan_client_actions *actions) {
+    if (actions->send) {
+        sim_event event = {.kind = SIM_EVENT_TO_COORDINATOR, .client = seat->state.id};
+        event.message = seat->job.output;
+        memset(&seat->job.output, 0, sizeof seat->job.output);
+        event.message.kind = actions->message;
+        event.message.client = seat->state.id;
+        event.message.round = actions->message_round;
+        seat->record.bytes_up += witan_message_payload_bytes(&event.message);
+        WITAN_TRY(sim_push(self, self->now_ms + latency_ms(self), &event));
+    }
+    if (actions->job != WITAN_CLIENT_JOB_NONE) {
+        sim_job_kind kind =
+            actions->job == WITAN_CLIENT_JOB_TRAIN ? SIM_JOB_TRAIN : SIM_JOB_DISTILL;
+        sim_event event = {.kind = SIM_EVENT_JOB_DONE, .client = seat->state.id};
+        seat->unscored = true;
+        seat->job.pending = true;
+        WITAN_TRY(submit(self, seat, kind, actions->job_round));
+        WITAN_TRY(sim_push(self, self->now_ms + virtual_duration_ms(self, seat, kind),
+                           &event));
+    }
+    return WITAN_OK;
+}
+
+/* This round's fate of a client that is asked: keyed by (seed, client, round). */
+static void
+draw_fate(witan_simulation *self, sim_seat *seat, uint32_t round) {
+    witan_random random;
+    witan_random_init(&random, self->config->seed, seat->state.id, round,
+                      WITAN_PURPOSE_FAULT);
+    seat->vanished = witan_random_uniform(&random) < self->config->faults.dropout;
+    seat->slowness = witan_random_uniform(&random) < self->config->faults.straggler
+                         ? self->config->faults.slowdown
+                         : 1.0;
+}
+
+static witan_status
+deliver_to_client(witan_simulation *self, sim_event *event) {
+    sim_seat *seat = &self->seat[event->client];
+    witan_client_actions actions;
+    witan_client_event to_core = {WITAN_CLIENT_MESSAGE, &event->message};
+    if (event->message.kind == WITAN_MESSAGE_OPEN) {
+        draw_fate(self, seat, event->message.round);
+    }
+    if (seat->vanished) {
+        return WITAN_OK;
+    }
+    witan_client_step(&seat->core, self->now_ms, &to_core, &actions);
+    if (actions.job == WITAN_CLIENT_JOB_DISTILL) {
+        seat->job.input = event->message;
+        memset(&event->message, 0, sizeof event->message);
+    }
+    return act_client(self, seat, &actions);
+}
+
+static witan_status
+finish_job(witan_simulation *self, sim_event *event, witan_diag *diag) {
+    sim_seat *seat = &self->seat[event->client];
+    sim_job *job = &seat->job;
+    witan_client_actions actions;
+    witan_client_event to_core = {WITAN_CLIENT_JOB_DONE, NULL};
+    bool training = job->kind == SIM_JOB_TRAIN;
+    size_t open = witan_coordinator_round(self->coordinator);
+    size_t asked = self->record.clients, awaited = 0;
+
+    awaited = witan_coordinator_awaited(self->coordinator);
+    WITAN_TRY(await(self, seat, training ? "train" : "distill",
+                    asked > awaited ? asked - awaited : 0, asked, diag));
+    job->pending = false;
+    if (job->round == open) {
+        if (training) {
+            seat->record.train_loss = job->loss;
+            memcpy(seat->knowledge_digest, job->digest, WITAN_DIGEST_SIZE);
+            if (job->evaluates) {
+                seat->record.own_before = metric_of(&job->own);
+                seat->record.global_before = metric_of(&job->global);
+            }
+        } else {
+            seat->record.distill_loss = job->loss;
+            seat->heard = true;
+            memcpy(seat->fused_digest, job->digest, WITAN_DIGEST_SIZE);
+        }
+    }
+    witan_client_step(&seat->core, self->now_ms, &to_core, &actions);
+    return act_client(self, seat, &actions);
+}
+
+/* --- end of a round --------------------------------------------------------------- */
+
+/* A straggler's parameters are in between; at the very end they are final. */
+static bool
+can_be_scored(const witan_simulation *self, const sim_seat *seat, uint32_t round) {
+    return seat->unscored && (!seat->job.pending || round + 1 == self->config->rounds);
+}
+
+static witan_status
+evaluate_all(witan_simulation *self, uint32_t round, witan_diag *diag) {
+    for (size_t n = 0; n < self->seats; n++) {
+        sim_seat *seat = &self->seat[n];
+        /* A straggler's job may still run: its parameters are its own until it ends. */
+        WITAN_TRY(await(self, seat, "train", n, self->seats, diag));
+    }
+    for (size_t n = 0; n < self->seats; n++) {
+        sim_seat *seat = &self->seat[n];
+        if (can_be_scored(self, seat, round)) {
+            WITAN_TRY(submit(self, seat, SIM_JOB_EVALUATE, round));
+        }
+    }
+    for (size_t n = 0; n < self->seats; n++) {
+        sim_seat *seat = &self->seat[n];
+        WITAN_TRY(await(self, seat, "evaluate", n, self->seats, diag));
+        if (can_be_scored(self, seat, round)) {
+            seat->last_own = metric_of(&seat->job.own);
+            seat->last_global = metric_of(&seat->job.global);
+            /* Under centralised the one model changes every round. */
+            seat->unscored = self->strategy->pools_data;
+        }
+        seat->record.own_after = seat->last_own;
+        seat->record.global_after = seat->last_global;
+        if (!seat->heard) { /* nothing came between training and now */
+            seat->record.own_before = seat->record.own_after;
+            seat->record.global_before = seat->record.global_after;
+        }
+    }
+    return WITAN_OK;
+}
+
+static witan_statistic
+statistic_of(witan_simulation *self, size_t offset, double *values,
+             witan_status *status) {
+    witan_summary summary = {NAN, NAN, NAN, NAN};
+    size_t count = 0;
+    for (size_t n = 0; n < self->seats; n++) {
+        const char *record = (const char *)&self->seat[n].record;
+        witan_metric metric;
+        memcpy(&metric, record + offset, sizeof metric);
+        if (isfinite(metric.accuracy)) {
+            values[count++] = metric.accuracy;
+        }
+    }
+    if (count != 0 && *status == WITAN_OK) {
+        *status = witan_summarise(&summary, values, count, self->allocator);
+    }
+    return (witan_statistic){summary.mean, summary.sd, summary.worst, summary.bottom10};
+}
+
+static void
+digest_metric(witan_digest *digest, const witan_metric *metric) {
+    witan_digest_update_double(digest,
+                               isfinite(metric->accuracy) ? metric->accuracy : -1);
+    witan_digest_update_double(digest, isfinite(metric->loss) ? metric->loss : -1);
+    witan_digest_update_double(digest, isfinite(metric->ece) ? metric->ece : -1);
+}
+
+/* digest <- H(digest, round, what every client said, heard and scored). */
+static void
+digest_round(witan_simulation *self, size_t round) {
+    witan_digest digest;
+    witan_digest_init(&digest);
+    witan_digest_update(&digest, self->digest, sizeof self->digest);
+    witan_digest_update_u64(&digest, round);
+    for (size_t n = 0; n < self->seats; n++) {
+        const sim_seat *seat = &self->seat[n];
+        const witan_client_record *record = &seat->record;
+        uint8_t flags =
+            (uint8_t)(record->asked | record->answered << 1 | record->late << 2);
+        witan_digest_update(&digest, &flags, 1);
+        witan_digest_update(&digest, seat->knowledge_digest, WITAN_DIGEST_SIZE);
+        witan_digest_update(&digest, seat->fused_digest, WITAN_DIGEST_SIZE);
+        digest_metric(&digest, &record->own_before);
+        digest_metric(&digest, &record->own_after);
+        digest_metric(&digest, &record->global_before);
+        digest_metric(&digest, &record->global_after);
+    }
+    witan_digest_final(&digest, self->digest);
+}
+
+/* The coordinator forgets a round when the next one opens; the record does not. */
+static void
+collect_flags(witan_simulation *self, witan_round_record *round) {
+    for (size_t n = 0; n < self->seats; n++) {
+        sim_seat *seat = &self->seat[n];
+        if (n >= self->learners) {
+            continue;
+        }
+        const witan_coordinator_client *client =
+            witan_coordinator_client_at(self->coordinator, n);
+        bool exchanges = self->strategy->exchange != WITAN_EXCHANGE_NONE;
+        seat->record.asked = client->asked;
+        seat->record.answered = exchanges ? client->answered : client->done;
+        seat->record.late = client->asked && !seat->record.answered && !seat->vanished;
+        round->asked += seat->record.asked;
+        round->answered += seat->record.answered;
+        round->late += seat->record.late;
+        round->bytes_up += seat->record.bytes_up;
+        round->bytes_down += seat->record.bytes_down;
+    }
+}
+
+static witan_status
+summarise_round(witan_simulation *self, witan_round_record *round, witan_diag *diag) {
+    double *values = witan_alloc(self->allocator, self->seats, sizeof *values);
+    witan_status status = values == NULL ? WITAN_E_MEMORY : WITAN_OK;
+    if (status == WITAN_OK) {
+        round->own_before = statistic_of(
+            self, offsetof(witan_client_record, own_before), values, &status);
+        round->own_after = statistic_of(self, offsetof(witan_client_record, own_after),
+                                        values, &status);
+        round->global_before = statistic_of(
+            self, offsetof(witan_client_record, global_before), values, &status);
+        round->global_after = statistic_of(
+            self, offsetof(witan_client_record, global_after), values, &status);
+        round->evaluated_before = isfinite(round->own_before.mean);
+    }
+    witan_free(self->allocator, values);
+    return status == WITAN_OK
+               ? status
+               : witan_diag_fail(diag, status, "end of round %zu: %s", round->round + 1,
+                                 witan_status_text(status));
+}
+
+static void
+clear_records(witan_simulation *self) {
+    const witan_metric none = {NAN, NAN, NAN};
+    for (size_t n = 0; n < self->seats; n++) {
+        witan_client_record *record = &self->seat[n].record;
+        memset(record, 0, sizeof *record);
+        record->train_loss = record->distill_loss = NAN;
+        record->own_before = record->own_after = none;
+        record->global_before = record->global_after = none;
+        memset(self->seat[n].knowledge_digest, 0, WITAN_DIGEST_SIZE);
+        memset(self->seat[n].fused_digest, 0, WITAN_DIGEST_SIZE);
+        self->seat[n].heard = false;
+    }
+}
+
+static void
+keep_round(witan_simulation *self, const witan_round_record *round) {
+    size_t n = self->seats;
+    self->rounds[round->round] = *round;
+    for (size_t i = 0; i < n; i++) {
+        const witan_client_record *record = &self->seat[i].record;
+        self->own_by_round[round->round * n + i] = record->own_after.accuracy;
+        self->global_by_round[round->round * n + i] = record->global_after.accuracy;
+        if (round->evaluated) {
+            self->last[i] = *record;
+        }
+    }
+    self->record.rounds_done = round->round + 1;
+    self->record.bytes_up += round->bytes_up;
+    self->record.bytes_down += round->bytes_down;
+}
+
+static double
+run_seconds(const witan_simulation *self) {
+    return self->seconds_before + (double)(wall_ns(self) - self->run_started_ns) * 1e-9;
+}
+
+/* Saves the state when it is due: by wall time, at the end, or when asked to stop. */
+static witan_status
+save_if_due(witan_simulation *self, bool must, witan_diag *diag) {
+    double since = (double)(wall_ns(self) - self->saved_ns) * 1e-9;
+    self->state_is_current = false;
+    if (!must && since < self->config->save.seconds) {
+        return WITAN_OK;
+    }
+    for (size_t n = 0; n < self->seats; n++) {
+        WITAN_TRY(await(self, &self->seat[n], "save", n, self->seats, diag));
+    }
+    WITAN_TRY(sim_state_save(self, diag));
+    self->state_is_current = true;
+    self->saved_ns = wall_ns(self);
+    return WITAN_OK;
+}
+
+static witan_status
+end_round(witan_simulation *self, witan_diag *diag) {
+    witan_round_record round = {0};
+    /* The coordinator has moved on to the next number. */
+    round.round = witan_coordinator_round(self->coordinator) - 1;
+    round.evaluated = sim_round_is_evaluated(self, round.round);
+    collect_flags(self, &round);
+    uint64_t learned_ns = wall_ns(self);
+    round.wall_seconds = (double)(learned_ns - self->round_started_ns) * 1e-9;
+    if (round.evaluated) {
+        WITAN_TRY(evaluate_all(self, (uint32_t)round.round, diag));
+    }
+    WITAN_TRY(summarise_round(self, &round, diag));
+    round.virtual_seconds = (double)(self->now_ms - self->round_opened_ms) * 1e-3;
+    double workers = (double)self->options.threads;
+    round.seconds = self->round_seconds;
+    round.seconds.train /= workers;
+    round.seconds.extract /= workers;
+    round.seconds.distill /= workers;
+    round.seconds.evaluate /= workers;
+    digest_round(self, round.round);
+    if (self->strategy->exchange != WITAN_EXCHANGE_NONE) {
+        self->has_weights = witan_coordinator_weights(self->coordinator, self->weights);
+    }
+    keep_round(self, &round);
+    WITAN_TRY(sim_output_round(self, &round, diag));
+    bool last = self->record.rounds_done == self->config->rounds;
+    if (self->options.round_ended != NULL) {
+        double left = (double)(self->config->rounds - self->record.rounds_done);
+        self->options.round_ended(self->options.context, &round, self->config->rounds,
+                                  left * run_seconds(self) /
+                                      (double)self->record.rounds_done);
+    }
+    clear_records(self);
+    memset(&self->round_seconds, 0, sizeof self->round_seconds);
+    WITAN_TRY(save_if_due(self, last || interrupts(self) > 0, diag));
+    return interrupts(self) > 0 && !last ? WITAN_E_INTERRUPTED : WITAN_OK;
+}
+
+/* --- coordinator ------------------------------------------------------------------ */
+
+static witan_status step_coordinator(witan_simulation *self,
+                                     const witan_coordinator_event *event,
+                                     witan_diag *diag);
+
+static witan_status
+fuse(witan_simulation *self, witan_diag *diag) {
+    uint64_t since = wall_ns(self);
+    show_progress(self, "fuse", 0, 0);
+    witan_status status = witan_coordinator_fuse(self->coordinator);
+    self->round_seconds.fuse += (double)(wall_ns(self) - since) * 1e-9;
+    if (status != WITAN_OK) {
+        return witan_diag_fail(diag, status, "fusion in round %zu failed: %s",
+                               witan_coordinator_round(self->coordinator) + 1,
+                               witan_status_text(status));
+    }
+    witan_coordinator_event fused = {.kind = WITAN_COORDINATOR_FUSED};
+    return step_coordinator(self, &fused, diag);
+}
+
+static witan_status
+act_coordinator(witan_simulation *self, witan_coordinator_action *action,
+                witan_diag *diag) {
+    sim_event event = {0};
+    switch (action->kind) {
+    case WITAN_COORDINATOR_SEND:
+        event.kind = SIM_EVENT_TO_CLIENT;
+        event.client = action->message.client;
+        event.message = action->message;
+        memset(&action->message, 0, sizeof action->message);
+        self->seat[event.client].record.bytes_down +=
+            witan_message_payload_bytes(&event.message);
+        return sim_push(self, self->now_ms + latency_ms(self), &event);
+    case WITAN_COORDINATOR_SET_TIMER:
+        event.kind = SIM_EVENT_TIMER;
+        event.timer = action->timer;
+        return sim_push(self, action->at_ms, &event);
+    case WITAN_COORDINATOR_FUSE:
+        return fuse(self, diag);
+    case WITAN_COORDINATOR_ROUND_ENDED:
+        WITAN_TRY(end_round(self, diag));
+        event.kind = SIM_EVENT_NEXT;
+        return sim_push(self, self->now_ms, &event);
+    case WITAN_COORDINATOR_FINISHED:
+        self->finished = true;
+        return WITAN_OK;
+    case WITAN_COORDINATOR_REFUSED:
+        witan_log_write(
+            self->options.log,
+            action->refusal == WITAN_REFUSAL_LATE ? WITAN_LOG_INFO : WITAN_LOG_WARNING,
+            "knowledge-refused", "client=%u round=%u reason=\"%s\"",
+            (unsigned)action->message.client, (unsigned)action->message.round + 1,
+            witan_refusal_text(action->refusal));
+        return WITAN_OK;
+    }
+    return WITAN_E_INVALID;
+}
+
+static witan_status
+step_coordinator(witan_simulation *self, const witan_coordinator_event *event,
+                 witan_diag *diag) {
+    witan_coordinator_actions actions;
+    witan_coordinator_step(self->coordinator, self->now_ms, event, &actions);
+    /* FUSE and ROUND_ENDED step the coordinator again; both come last or are followed
+     * by FINISHED alone, which carries nothing. */
+    size_t count = actions.count;
+    for (size_t i = 0; i < count; i++) {
+        bool finishes =
+            i + 1 < count && actions.items[i + 1].kind == WITAN_COORDINATOR_FINISHED;
+        witan_coordinator_action_kind kind = actions.items[i].kind;
+        WITAN_TRY(act_coordinator(self, &actions.items[i], diag));
+        if (kind == WITAN_COORDINATOR_FUSE) {
+            break;
+        }
+        if (kind == WITAN_COORDINATOR_ROUND_ENDED && finishes) {
+            self->finished = true;
+            break;
+        }
+    }
+    return WITAN_OK;
+}
+
+static witan_status
+handle(witan_simulation *self, sim_event *event, witan_diag *diag) {
+    witan_coordinator_event to_coordinator = {0};
+    switch (event->kind) {
+    case SIM_EVENT_TO_CLIENT:
+        return deliver_to_client(self, event);
+    case SIM_EVENT_JOB_DONE:
+        return finish_job(self, event, diag);
+    case SIM_EVENT_TO_COORDINATOR:
+        to_coordinator.kind = WITAN_COORDINATOR_MESSAGE;
+        to_coordinator.message = &event->message;
+        break;
+    case SIM_EVENT_TIMER:
+        to_coordinator.kind = WITAN_COORDINATOR_TIMER;
+        to_coordinator.timer = event->timer;
+        break;
+    case SIM_EVENT_NEXT:
+        to_coordinator.kind = WITAN_COORDINATOR_NEXT;
+        self->round_opened_ms = self->now_ms;
+        self->round_started_ns = wall_ns(self);
+        break;
+    }
+    return step_coordinator(self, &to_coordinator, diag);
+}
+
+static void
+free_event(witan_simulation *self, sim_event *event) {
+    witan_message_fini(&event->message, self->allocator);
+    witan_free(self->allocator, event);
+}
+
+static witan_status
+run_events(witan_simulation *self, witan_diag *diag) {
+    witan_heap_item item;
+    while (!self->finished) {
+        if (interrupts(self) > 1) {
+            return WITAN_E_INTERRUPTED;
+        }
+        if (!witan_heap_pop(&self->queue, &item)) {
+            return witan_diag_fail(
+                diag, WITAN_E_CONFIG,
+                "round %zu waits for ever for %zu clients that dropped out; set "
+                "round.deadline",
+                witan_coordinator_round(self->coordinator) + 1,
+                witan_coordinator_awaited(self->coordinator));
+        }
+        sim_event *event = item.value;
+        self->now_ms = (uint64_t)item.key;
+        witan_status status = handle(self, event, diag);
+        free_event(self, event);
+        WITAN_TRY(status);
+    }
+    return WITAN_OK;
+}
+
+/* --- life ------------------------------------------------------------------------- */
+
+static witan_status
+make_run(witan_simulation *self, witan_diag *diag) {
+    const witan_allocator *a = self->allocator;
+    size_t n = self->seats;
+    witan_coordinator_config config;
+    witan_setup_coordinator(&config, self->config);
+    config.clients = self->learners;
+    config.strategy = self->strategy;
+    config.kind = self->plan.kind;
+    config.codec = self->plan.codec;
+    config.rows = self->plan.transfer.count;
+    config.classes = self->plan.classes;
+    config.parameters = witan_model_parameters(self->models[0]);
+    self->rounds = witan_zalloc(a, self->config->rounds, sizeof *self->rounds);
+    self->last = witan_zalloc(a, n, sizeof *self->last);
+    self->own_by_round = witan_zalloc(a, self->config->rounds, n * sizeof(double));
+    self->global_by_round = witan_zalloc(a, self->config->rounds, n * sizeof(double));
+    self->weights = self->strategy->exchange == WITAN_EXCHANGE_NONE
+                        ? NULL
+                        : witan_zalloc(a, n, n * sizeof(double));
+    self->kits = witan_zalloc(a, self->options.threads * self->config->models_count,
+                              sizeof *self->kits);
+    witan_status status = WITAN_E_MEMORY;
+    if (self->rounds != NULL && self->last != NULL && self->own_by_round != NULL &&
+        self->global_by_round != NULL && self->kits != NULL &&
+        (self->weights != NULL || self->strategy->exchange == WITAN_EXCHANGE_NONE)) {
+        status = witan_coordinator_new(&self->coordinator, &config, a);
+    }
+    if (status == WITAN_OK) {
+        status = witan_pool_new(&self->pool, self->options.threads, a);
+    }
+    if (status != WITAN_OK) {
+        return witan_diag_fail(diag, status,
+                               status == WITAN_E_LIMIT
+                                   ? "the system refuses to start %zu threads; lower "
+                                     "--threads"
+                                   : "out of memory for a run with %zu threads",
+                               self->options.threads);
+    }
+    clear_records(self);
+    return WITAN_OK;
+}
+
+static void
+fill_record(witan_simulation *self) {
+    witan_run_record *record = &self->record;
+    record->name = self->config->name;
+    record->directory = self->options.directory;
+    record->digest = self->digest_hex;
+    record->strategy = self->strategy->key;
+    record->version = WITAN_VERSION;
+    record->machine = self->machine;
+    record->config_json = self->config_text.data;
+    record->data_summary = self->data_summary;
+    record->seed = self->config->seed;
+    record->clients = self->seats;
+    record->rounds_planned = self->config->rounds;
+    record->classes = self->plan.classes;
+    record->transfer_rows = self->plan.transfer.count;
+    record->threads = self->options.threads;
+    record->model_names = self->model_names;
+    record->train_samples = self->train_samples;
+    record->test_samples = self->test_samples;
+    record->label_histogram = self->histogram;
+    record->rounds = self->rounds;
+    record->last = self->last;
+    record->own_by_round = self->own_by_round;
+    record->global_by_round = self->global_by_round;
+    record->gained_over_local = NAN;
+}
+
+witan_status
+witan_simulation_new(witan_simulation **out, const witan_config *config,
+                     const witan_simulation_options *options,
+                     const witan_allocator *allocator, witan_diag *diag) {
+    *out = NULL;
+    witan_simulation *self = witan_zalloc(allocator, 1, sizeof *self);
+    if (self == NULL) {
+        return witan_diag_fail(diag, WITAN_E_MEMORY, "out of memory");
+    }
+    self->allocator = allocator;
+    self->config = config;
+    self->options = *options;
+    self->strategy = witan_fusion_strategies()[config->fusion.key];
+    witan_heap_init(&self->queue, allocator);
+    witan_text_init(&self->config_text, allocator, WITAN_CONFIG_BYTES_MAX * 4);
+    witan_text_init(&self->line, allocator, 1 << 20);
+    witan_config_write(config, &self->config_text);
+    self->run_started_ns = wall_ns(self);
+
+    uint64_t metrics_bytes = 0;
+    witan_status status = self->config_text.status;
+    if (status != WITAN_OK) {
+        (void)witan_diag_fail(diag, status, "out of memory for the resolved config");
+        goto out;
+    }
+    status = sim_world_make(self, diag);
+    if (status != WITAN_OK) {
+        goto out;
+    }
+    status = make_run(self, diag);
+    if (status != WITAN_OK) {
+        goto out;
+    }
+    fill_record(self);
+    if (options->resume) {
+        status = sim_state_load(self, &metrics_bytes, diag);
+        if (status != WITAN_OK) {
+            goto out;
+        }
+        self->state_is_current = true;
+    }
+    status = sim_output_open(self, metrics_bytes, diag);
+    if (status != WITAN_OK) {
+        goto out;
+    }
+    self->saved_ns = wall_ns(self);
+    *out = self;
+    self = NULL;
+out:
+    witan_simulation_free(&self);
+    return status;
+}
+
+void
+witan_simulation_free(witan_simulation **self) {
+    witan_simulation *it = *self;
+    witan_heap_item item;
+    if (it == NULL) {
+        return;
+    }
+    *self = NULL;
+    witan_pool_free(&it->pool);
+    while (witan_heap_pop(&it->queue, &item)) {
+        free_event(it, item.value);
+    }
+    witan_heap_fini(&it->queue);
+    size_t kits = it->options.threads * it->config->models_count;
+    for (size_t i = 0; it->kits != NULL && i < kits; i++) {
+        witan_kit_fini(&it->kits[i], it->allocator);
+    }
+    witan_coordinator_free(&it->coordinator);
+    witan_append_close(&it->metrics);
+    sim_world_fini(it);
+    witan_free(it->allocator, it->kits);
+    witan_free(it->allocator, it->rounds);
+    witan_free(it->allocator, it->last);
+    witan_free(it->allocator, it->own_by_round);
+    witan_free(it->allocator, it->global_by_round);
+    witan_free(it->allocator, it->weights);
+    witan_free(it->allocator, it->reference_own);
+    witan_free(it->allocator, it->reference_global);
+    witan_text_fini(&it->config_text);
+    witan_text_fini(&it->line);
+    witan_free(it->allocator, it);
+}
+
+/* The run's digest: the chain over rounds, then every final parameter. */
+static void
+finish_digest(witan_simulation *self) {
+    witan_digest digest;
+    uint8_t out[WITAN_DIGEST_SIZE];
+    witan_digest_init(&digest);
+    witan_digest_update(&digest, self->digest, sizeof self->digest);
+    for (size_t n = 0; n < self->learners; n++) {
+        const witan_learner *learner = &self->seat[n].state.learner;
+        witan_digest_update(&digest, learner->parameters,
+                            witan_model_parameters(learner->model) * sizeof(float));
+    }
+    witan_digest_final(&digest, out);
+    witan_digest_hex(self->digest_hex, out);
+}
+
+static void
+compare_with_reference(witan_simulation *self) {
+    size_t gained = 0;
+    if (self->reference_own == NULL) {
+        return;
+    }
+    for (size_t n = 0; n < self->seats; n++) {
+        gained += self->last[n].own_after.accuracy > self->reference_own[n];
+    }
+    self->record.gained_over_local = (double)gained / (double)self->seats;
+}
+
+static void
+finish_record(witan_simulation *self) {
+    witan_run_record *record = &self->record;
+    struct rusage usage = {0};
+    (void)getrusage(RUSAGE_SELF, &usage);
+    record->peak_rss_bytes = (uint64_t)usage.ru_maxrss * 1024;
+    record->seconds = run_seconds(self);
+    memset(&record->seconds_per_round, 0, sizeof record->seconds_per_round);
+    for (size_t r = 0; r < record->rounds_done; r++) {
+        double share = 1.0 / (double)record->rounds_done;
+        record->seconds_per_round.train += share * self->rounds[r].seconds.train;
+        record->seconds_per_round.extract += share * self->rounds[r].seconds.extract;
+        record->seconds_per_round.fuse += share * self->rounds[r].seconds.fuse;
+        record->seconds_per_round.distill += share * self->rounds[r].seconds.distill;
+        record->seconds_per_round.evaluate += share * self->rounds[r].seconds.evaluate;
+    }
+    record->fusion_weights = self->has_weights ? self->weights : NULL;
+}
+
+witan_status
+witan_simulation_run(witan_simulation *self, witan_diag *diag) {
+    sim_event next = {.kind = SIM_EVENT_NEXT};
+    if (self->record.rounds_done < self->config->rounds) {
+        WITAN_TRY(sim_push(self, self->now_ms, &next));
+        WITAN_TRY(run_events(self, diag));
+    }
+    finish_digest(self);
+    compare_with_reference(self);
+    finish_record(self);
+    return sim_output_final(self, diag);
+}
+
+witan_status
+witan_simulation_set_reference(witan_simulation *self, const witan_simulation *local,
+                               witan_diag *diag) {
+    size_t n = self->seats;
+    if (local->seats != n || local->record.rounds_done != local->config->rounds) {
+        return witan_diag_fail(diag, WITAN_E_CONFIG,
+                               "the reference run has other clients or did not finish; "
+                               "use a new --out directory");
+    }
+    self->reference_own = witan_alloc(self->allocator, n, sizeof(double));
+    self->reference_global = witan_alloc(self->allocator, n, sizeof(double));
+    if (self->reference_own == NULL || self->reference_global == NULL) {
+        return witan_diag_fail(diag, WITAN_E_MEMORY, "out of memory");
+    }
+    for (size_t i = 0; i < n; i++) {
+        self->reference_own[i] = local->last[i].own_after.accuracy;
+        self->reference_global[i] = local->last[i].global_after.accuracy;
+    }
+    const witan_round_record *last = &local->rounds[local->config->rounds - 1];
+    self->record.reference_own = self->reference_own;
+    self->record.reference_global = self->reference_global;
+    self->record.reference_own_statistic = last->own_after;
+    self->record.reference_global_statistic = last->global_after;
+    return WITAN_OK;
+}
+
+const witan_run_record *
+witan_simulation_record(witan_simulation *self) {
+    return &self->record;
+}

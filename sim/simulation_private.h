@@ -1,0 +1,153 @@
+/* simulation_private.h - what the files of this room share: the world of one
+ * experiment, its seats, and the parts of a run. */
+#ifndef WITAN_SIM_SIMULATION_PRIVATE_H
+#define WITAN_SIM_SIMULATION_PRIVATE_H
+
+#include "base/digest.h"
+#include "client/core/client.h"
+#include "client/core/learner.h"
+#include "coordinator/core/coordinator.h"
+#include "data/load.h"
+#include "data/partition.h"
+#include "sim/heap.h"
+#include "sim/pool.h"
+#include "sim/simulation.h"
+#include "store/file.h"
+#include "store/safetensors.h"
+
+typedef enum sim_job_kind {
+    SIM_JOB_TRAIN,    /* train, extract, evaluate before distillation */
+    SIM_JOB_DISTILL,  /* learn from what was fused, or adopt averaged parameters */
+    SIM_JOB_EVALUATE, /* score on the own and the global test part */
+} sim_job_kind;
+
+/* One worker job of a seat; written by the worker, read after witan_pool_wait. */
+typedef struct sim_job {
+    witan_pool_job pool;
+    sim_job_kind kind;
+    uint32_t round;
+    bool pending;         /* its JOB_DONE event is in the queue */
+    witan_message input;  /* DISTILL: fused knowledge, owned */
+    witan_message output; /* TRAIN: knowledge, owned */
+    witan_status status;
+    double loss;
+    bool evaluates; /* TRAIN: score before distillation too */
+    witan_score own, global;
+    double seconds[5];                 /* train, extract, fuse (0), distill, evaluate */
+    uint8_t digest[WITAN_DIGEST_SIZE]; /* of what was extracted, or of what was fused */
+} sim_job;
+
+/* One client of the experiment. Its learner is its own, or seat 0's (centralised). */
+typedef struct sim_seat {
+    struct witan_simulation *simulation;
+    witan_client core;
+    witan_client_state state;
+    size_t architecture;
+    bool owns_blocks;
+    size_t block_floats; /* parameters, then optimiser state */
+    witan_part own_test;
+    const uint32_t *own_subset; /* positions in the global test set, or NULL */
+    sim_job job;
+    bool vanished;              /* this round's simulated dropout */
+    double slowness;            /* factor on this round's virtual durations */
+    bool heard;                 /* fused knowledge reached it this round */
+    bool unscored;              /* parameters changed since the last evaluation */
+    witan_client_record record; /* of the current round */
+    witan_metric last_own, last_global; /* most recent scores */
+    uint8_t knowledge_digest[WITAN_DIGEST_SIZE], fused_digest[WITAN_DIGEST_SIZE];
+} sim_seat;
+
+typedef enum sim_event_kind {
+    SIM_EVENT_TO_CLIENT,
+    SIM_EVENT_TO_COORDINATOR,
+    SIM_EVENT_JOB_DONE,
+    SIM_EVENT_TIMER,
+    SIM_EVENT_NEXT,
+} sim_event_kind;
+
+typedef struct sim_event {
+    sim_event_kind kind;
+    uint32_t client;
+    witan_message message; /* TO_*: owned */
+    uint64_t timer;
+} sim_event;
+
+struct witan_simulation {
+    const witan_allocator *allocator;
+    const witan_config *config; /* borrowed */
+    witan_simulation_options options;
+    const witan_fusion_ops *strategy;
+
+    /* The world. */
+    witan_dataset train, test, second; /* second: transfer set of its own, or empty */
+    witan_partition partition;
+    witan_rows train_rows, test_rows, second_rows;
+    uint32_t *test_order, *second_order; /* 0, 1, 2, ... */
+    uint32_t *pooled;                    /* centralised: everybody's rows */
+    witan_model **models;                /* [config->models_count] */
+    witan_learning_plan plan;
+    size_t seats, learners;
+    sim_seat *seat; /* [seats] */
+    size_t train_rows_max;
+    uint8_t world_digest[WITAN_DIGEST_SIZE]; /* config, data, partition */
+
+    /* The run. */
+    witan_coordinator *coordinator;
+    witan_pool *pool;
+    witan_kit *kits;  /* [threads, models_count], made by the worker that needs one */
+    witan_heap queue; /* of sim_event, owned */
+    uint64_t now_ms, round_opened_ms;
+    uint64_t round_started_ns, run_started_ns;
+    double seconds_before; /* of earlier processes of this run */
+    bool finished;
+    uint64_t saved_ns; /* wall time of the last saved state */
+    bool state_is_current;
+    uint8_t digest[WITAN_DIGEST_SIZE]; /* chain over rounds */
+    witan_phase_seconds round_seconds;
+    witan_append_file *metrics;
+    witan_text line; /* scratch for one metrics line */
+
+    /* The record. */
+    witan_run_record record;
+    witan_round_record *rounds;             /* [config->rounds] */
+    witan_client_record *last;              /* [seats] */
+    double *own_by_round, *global_by_round; /* [rounds, seats] */
+    double *weights;                        /* [seats, seats], NULL without exchange */
+    bool has_weights;
+    const char **model_names;
+    size_t *train_samples, *test_samples;
+    uint32_t *histogram;
+    double *reference_own, *reference_global; /* owned, or NULL */
+    char digest_hex[WITAN_DIGEST_HEX_SIZE];
+    char data_summary[512], machine[256];
+    witan_text config_text;
+};
+
+/* world.c: data, partition, models, seats. */
+witan_status sim_world_make(witan_simulation *self, witan_diag *diag);
+void sim_world_fini(witan_simulation *self);
+
+/* jobs.c: runs on a worker. */
+void sim_job_run(void *seat, size_t worker);
+witan_status sim_job_failure(const sim_seat *seat, witan_diag *diag);
+
+/* output.c: files of a run. */
+witan_status sim_output_open(witan_simulation *self, uint64_t keep_bytes,
+                             witan_diag *diag);
+witan_status sim_output_round(witan_simulation *self, const witan_round_record *round,
+                              witan_diag *diag);
+witan_status sim_output_final(witan_simulation *self, witan_diag *diag);
+
+/* state.c: the resumable state, between rounds. Waits for nothing: the caller has made
+ * sure that no job is running. */
+witan_status sim_state_save(witan_simulation *self, witan_diag *diag);
+witan_status sim_state_load(witan_simulation *self, uint64_t *metrics_bytes,
+                            witan_diag *diag);
+
+/* simulation.c, for state.c: puts an event into the queue (takes its message). */
+witan_status sim_push(witan_simulation *self, uint64_t at_ms, sim_event *event);
+
+/* Whether round `round` (0-based) ends with an evaluation. */
+bool sim_round_is_evaluated(const witan_simulation *self, size_t round);
+
+#endif
