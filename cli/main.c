@@ -22,7 +22,8 @@ enum {
 };
 
 static void
-print_help(FILE *stream) {
+print_help(FILE *stream)
+{
     (void)fprintf(stream,
                   "witan %s - federated knowledge distillation\n\n"
                   "usage: witan COMMAND [ARGUMENTS]\n\n",
@@ -42,7 +43,8 @@ print_help(FILE *stream) {
 }
 
 static void
-print_version(void) {
+print_version(void)
+{
     bool pinned = false;
     bool below = witan_blas_is_below_cpu(&pinned);
     (void)printf("witan %s\nkernels: %s\nBLAS: OpenBLAS %s (%s)\n", WITAN_VERSION,
@@ -57,7 +59,8 @@ print_version(void) {
 }
 
 int
-main(int argc, char **argv) {
+main(int argc, char **argv)
+{
     (void)setlocale(LC_CTYPE, ""); /* UTF-8 or not; numbers stay in the C locale */
     (void)signal(SIGPIPE, SIG_IGN);
     (void)signal(SIGXFSZ, SIG_IGN); /* a file size limit is an error, not a death */

@@ -42,13 +42,15 @@ typedef struct screen {
 static volatile sig_atomic_t interrupts;
 
 static void
-on_signal(int number) {
+on_signal(int number)
+{
     (void)number;
     interrupts++;
 }
 
 static void
-print_help(void) {
+print_help(void)
+{
     (void)printf(
         "usage: witan sim [EXPERIMENT.json] [OPTIONS]\n\n"
         "Simulates a federation: clients with different models train on their own "
@@ -77,20 +79,23 @@ print_help(void) {
 }
 
 static size_t
-processors(void) {
+processors(void)
+{
     cpu_set_t set;
     return sched_getaffinity(0, sizeof set, &set) == 0 ? (size_t)CPU_COUNT(&set) : 1;
 }
 
 static witan_status
-usage_error(witan_diag *diag, const char *what, const char *value) {
+usage_error(witan_diag *diag, const char *what, const char *value)
+{
     return witan_diag_fail(diag, WITAN_E_CONFIG, "%s%s; see witan sim --help", what,
                            value);
 }
 
 /* help: *help is set and nothing else matters. */
 static witan_status
-parse_arguments(arguments *out, bool *help, int argc, char **argv, witan_diag *diag) {
+parse_arguments(arguments *out, bool *help, int argc, char **argv, witan_diag *diag)
+{
     static const struct option options[] = {
         {"set", required_argument, NULL, 's'},
         {"threads", required_argument, NULL, 't'},
@@ -156,7 +161,8 @@ parse_arguments(arguments *out, bool *help, int argc, char **argv, witan_diag *d
 }
 
 static witan_status
-check_arguments(const arguments *self, witan_diag *diag) {
+check_arguments(const arguments *self, witan_diag *diag)
+{
     if (self->resume != NULL && (self->experiment != NULL || self->out != NULL ||
                                  self->assignments_count != 0)) {
         return usage_error(
@@ -171,7 +177,8 @@ check_arguments(const arguments *self, witan_diag *diag) {
 /* --- hooks ------------------------------------------------------------------------ */
 
 static void
-show(screen *self, witan_text *text) {
+show(screen *self, witan_text *text)
+{
     if (text->status == WITAN_OK && text->length != 0) {
         (void)fprintf(stderr, "%s", text->data);
         (void)fflush(stderr);
@@ -180,7 +187,8 @@ show(screen *self, witan_text *text) {
 }
 
 static void
-on_progress(void *context, const witan_progress *progress) {
+on_progress(void *context, const witan_progress *progress)
+{
     screen *self = context;
     witan_text text;
     if (self->quiet || !self->terminal.interactive) {
@@ -193,7 +201,8 @@ on_progress(void *context, const witan_progress *progress) {
 }
 
 static void
-close_line(screen *self) {
+close_line(screen *self)
+{
     if (self->line_is_open) {
         (void)fprintf(stderr, "\r\033[K");
         (void)fflush(stderr);
@@ -203,7 +212,8 @@ close_line(screen *self) {
 
 static void
 on_round(void *context, const witan_round_record *round, size_t rounds,
-         double eta_seconds) {
+         double eta_seconds)
+{
     screen *self = context;
     witan_text text;
     if (self->quiet) {
@@ -230,7 +240,8 @@ typedef struct run {
 } run;
 
 static void
-run_fini(run *self) {
+run_fini(run *self)
+{
     witan_simulation_free(&self->simulation);
     witan_run_log_close(&self->log);
     witan_directory_unlock(&self->lock);
@@ -241,7 +252,8 @@ run_fini(run *self) {
 }
 
 static witan_status
-read_config(run *self, const char *path, witan_diag *diag) {
+read_config(run *self, const char *path, witan_diag *diag)
+{
     const witan_allocator *a = witan_allocator_default();
     char *json;
     size_t size;
@@ -253,7 +265,8 @@ read_config(run *self, const char *path, witan_diag *diag) {
 
 /* The experiment, or the config of the run that is resumed; then --set; then checks. */
 static witan_status
-load_config(run *self, const arguments *args, bool reference, witan_diag *diag) {
+load_config(run *self, const arguments *args, bool reference, witan_diag *diag)
+{
     const witan_allocator *a = witan_allocator_default();
     char path[WITAN_PATH_MAX];
     WITAN_TRY(witan_config_init(&self->config, a));
@@ -281,7 +294,8 @@ load_config(run *self, const arguments *args, bool reference, witan_diag *diag) 
 
 static void
 choose_directory(char out[WITAN_PATH_MAX], const arguments *args,
-                 const witan_config *config) {
+                 const witan_config *config)
+{
     char stamp[32];
     time_t now = time(NULL);
     struct tm utc;
@@ -307,7 +321,8 @@ choose_directory(char out[WITAN_PATH_MAX], const arguments *args,
 }
 
 static witan_status
-open_directory(run *self, const char *directory, bool resume, witan_diag *diag) {
+open_directory(run *self, const char *directory, bool resume, witan_diag *diag)
+{
     char path[WITAN_PATH_MAX];
     WITAN_TRY(witan_directory_make(directory, diag));
     WITAN_TRY(witan_directory_lock_take(&self->lock, directory,
@@ -325,7 +340,8 @@ open_directory(run *self, const char *directory, bool resume, witan_diag *diag) 
 }
 
 static void
-log_start(run *self, const witan_run_record *record, bool resume) {
+log_start(run *self, const witan_run_record *record, bool resume)
+{
     witan_log_write(&self->log.log, WITAN_LOG_INFO, resume ? "resume" : "start",
                     "witan %s, strategy %s, %zu clients, %zu of %zu rounds done, %zu "
                     "threads, %s, data %s",
@@ -337,7 +353,8 @@ log_start(run *self, const witan_run_record *record, bool resume) {
 /* Loads data and builds the clients; nothing has run yet. */
 static witan_status
 prepare(run *self, const char *directory, const arguments *args, screen *view,
-        bool resume, witan_diag *diag) {
+        bool resume, witan_diag *diag)
+{
     witan_simulation_options options = {
         .threads = args->threads != 0 ? args->threads : processors(),
         .directory = directory,
@@ -359,7 +376,8 @@ prepare(run *self, const char *directory, const arguments *args, screen *view,
 }
 
 static witan_status
-execute(run *self, screen *view, witan_diag *diag) {
+execute(run *self, screen *view, witan_diag *diag)
+{
     witan_status status = witan_simulation_run(self->simulation, diag);
     close_line(view);
     witan_log_write(&self->log.log, WITAN_LOG_INFO, "end", "%s%s%s",
@@ -369,7 +387,8 @@ execute(run *self, screen *view, witan_diag *diag) {
 }
 
 static witan_status
-write_report(const witan_run_record *record, witan_diag *diag) {
+write_report(const witan_run_record *record, witan_diag *diag)
+{
     char path[WITAN_PATH_MAX];
     witan_text text;
     (void)snprintf(path, sizeof path, "%s/report.html", record->directory);
@@ -387,7 +406,8 @@ write_report(const witan_run_record *record, witan_diag *diag) {
 }
 
 static witan_status
-print_result(const witan_run_record *record, const arguments *args, witan_diag *diag) {
+print_result(const witan_run_record *record, const arguments *args, witan_diag *diag)
+{
     witan_terminal terminal = witan_terminal_of(stdout);
     witan_text text;
     witan_text_init(&text, witan_allocator_default(), (size_t)64 << 20);
@@ -409,7 +429,8 @@ print_result(const witan_run_record *record, const arguments *args, witan_diag *
 /* What a person can still do after a run that did not reach its end. */
 static int
 explain_stop(const run *self, const char *directory, witan_status status,
-             const witan_diag *diag) {
+             const witan_diag *diag)
+{
     if (status == WITAN_E_INTERRUPTED) {
         (void)fprintf(stderr,
                       "witan: stopped in %s; continue with: witan sim --resume %s\n",
@@ -425,7 +446,8 @@ explain_stop(const run *self, const char *directory, witan_status status,
 }
 
 static void
-warn_about_pin(void) {
+warn_about_pin(void)
+{
     bool pinned = false;
     if (witan_blas_is_below_cpu(&pinned)) {
         (void)fprintf(stderr,
@@ -439,7 +461,8 @@ warn_about_pin(void) {
 }
 
 static void
-catch_signals(void) {
+catch_signals(void)
+{
     struct sigaction action;
     memset(&action, 0, sizeof action);
     action.sa_handler = on_signal;
@@ -452,7 +475,8 @@ catch_signals(void) {
  * begun: its config is written, so that --resume continues the pair. */
 static witan_status
 run_reference(run *reference, run *main_run, const char *directory,
-              const arguments *args, screen *view, witan_diag *diag) {
+              const arguments *args, screen *view, witan_diag *diag)
+{
     char beside[WITAN_PATH_MAX], config[WITAN_PATH_MAX];
     witan_text text;
     if (snprintf(beside, sizeof beside, "%s/reference", directory) >=
@@ -484,7 +508,8 @@ run_reference(run *reference, run *main_run, const char *directory,
 }
 
 static bool
-has_reference(const char *directory) {
+has_reference(const char *directory)
+{
     char path[WITAN_PATH_MAX + 16];
     (void)snprintf(path, sizeof path, "%s/reference", directory);
     return witan_path_exists(path);
@@ -492,7 +517,8 @@ has_reference(const char *directory) {
 
 static witan_status
 run_all(run *main_run, run *reference, const char *directory, const arguments *args,
-        screen *view, witan_diag *diag) {
+        screen *view, witan_diag *diag)
+{
     bool resume = args->resume != NULL;
     if (args->reference || (resume && has_reference(directory))) {
         WITAN_TRY(run_reference(reference, main_run, directory, args, view, diag));
@@ -509,7 +535,8 @@ run_all(run *main_run, run *reference, const char *directory, const arguments *a
 }
 
 static int
-simulate(const arguments *args) {
+simulate(const arguments *args)
+{
     witan_diag diag = {0};
     run main_run = {0}, reference = {0};
     char directory[WITAN_PATH_MAX];
@@ -535,7 +562,8 @@ simulate(const arguments *args) {
 }
 
 int
-witan_command_sim(int argc, char **argv) {
+witan_command_sim(int argc, char **argv)
+{
     static arguments args;
     witan_diag diag = {0};
     bool help = false;

@@ -9,7 +9,8 @@
 #include <unistd.h>
 
 witan_terminal
-witan_terminal_of(FILE *stream) {
+witan_terminal_of(FILE *stream)
+{
     witan_terminal terminal = {false, false, false, 80};
     const char *term = getenv("TERM");
     struct winsize size;
@@ -25,7 +26,8 @@ witan_terminal_of(FILE *stream) {
 }
 
 int
-witan_fail(const witan_diag *diag, witan_status status) {
+witan_fail(const witan_diag *diag, witan_status status)
+{
     const char *text =
         diag->message[0] != '\0' ? diag->message : witan_status_text(status);
     (void)fprintf(stderr, "witan: %s\n", text);
@@ -33,7 +35,8 @@ witan_fail(const witan_diag *diag, witan_status status) {
 }
 
 witan_status
-witan_print(const witan_text *text) {
+witan_print(const witan_text *text)
+{
     if (text->status != WITAN_OK) {
         return text->status;
     }
@@ -45,7 +48,8 @@ witan_print(const witan_text *text) {
 }
 
 static uint64_t
-monotonic_ns(void *context) {
+monotonic_ns(void *context)
+{
     struct timespec now;
     (void)context;
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
@@ -53,13 +57,15 @@ monotonic_ns(void *context) {
 }
 
 const witan_clock *
-witan_clock_monotonic(void) {
+witan_clock_monotonic(void)
+{
     static const witan_clock clock = {monotonic_ns, NULL};
     return &clock;
 }
 
 static void
-write_line(void *context, witan_log_level level, const char *id, const char *text) {
+write_line(void *context, witan_log_level level, const char *id, const char *text)
+{
     static const char *const names[] = {"debug", "info", "warning", "error"};
     const witan_run_log *self = context;
     if (self->file != NULL) {
@@ -77,7 +83,8 @@ write_line(void *context, witan_log_level level, const char *id, const char *tex
 }
 
 witan_status
-witan_run_log_open(witan_run_log *self, const char *path, witan_diag *diag) {
+witan_run_log_open(witan_run_log *self, const char *path, witan_diag *diag)
+{
     self->log = (witan_log){write_line, self, WITAN_LOG_INFO};
     self->file = NULL;
     if (path == NULL) {
@@ -90,7 +97,8 @@ witan_run_log_open(witan_run_log *self, const char *path, witan_diag *diag) {
 }
 
 void
-witan_run_log_close(witan_run_log *self) {
+witan_run_log_close(witan_run_log *self)
+{
     if (self->file != NULL) {
         (void)fclose(self->file);
         self->file = NULL;

@@ -3,32 +3,37 @@
 #include <string.h>
 
 void
-witan_heap_init(witan_heap *self, const witan_allocator *allocator) {
+witan_heap_init(witan_heap *self, const witan_allocator *allocator)
+{
     memset(self, 0, sizeof *self);
     self->allocator = allocator;
 }
 
 void
-witan_heap_fini(witan_heap *self) {
+witan_heap_fini(witan_heap *self)
+{
     witan_free(self->allocator, self->items);
     self->items = NULL;
     self->count = self->capacity = 0;
 }
 
 static bool
-before(const witan_heap_item *a, const witan_heap_item *b) {
+before(const witan_heap_item *a, const witan_heap_item *b)
+{
     return a->key < b->key || (a->key == b->key && a->sequence < b->sequence);
 }
 
 static void
-swap(witan_heap_item *a, witan_heap_item *b) {
+swap(witan_heap_item *a, witan_heap_item *b)
+{
     witan_heap_item item = *a;
     *a = *b;
     *b = item;
 }
 
 witan_status
-witan_heap_push(witan_heap *self, double key, void *value) {
+witan_heap_push(witan_heap *self, double key, void *value)
+{
     if (self->count == self->capacity) {
         size_t capacity = self->capacity * 2 + 64;
         witan_heap_item *items = witan_alloc(self->allocator, capacity, sizeof *items);
@@ -52,7 +57,8 @@ witan_heap_push(witan_heap *self, double key, void *value) {
 }
 
 bool
-witan_heap_pop(witan_heap *self, witan_heap_item *out) {
+witan_heap_pop(witan_heap *self, witan_heap_item *out)
+{
     if (self->count == 0) {
         return false;
     }

@@ -13,7 +13,8 @@ enum {
 };
 
 static void
-digest_message(uint8_t out[WITAN_DIGEST_SIZE], const witan_message *message) {
+digest_message(uint8_t out[WITAN_DIGEST_SIZE], const witan_message *message)
+{
     witan_digest digest;
     witan_digest_init(&digest);
     witan_digest_update(&digest, message->labels.bytes, message->labels.size);
@@ -24,14 +25,16 @@ digest_message(uint8_t out[WITAN_DIGEST_SIZE], const witan_message *message) {
 
 /* Adds the time since *since to a phase and starts the next one. */
 static void
-lap(sim_seat *seat, int phase, uint64_t *since) {
+lap(sim_seat *seat, int phase, uint64_t *since)
+{
     uint64_t now = witan_clock_now_ns(seat->simulation->options.clock);
     seat->job.seconds[phase] += (double)(now - *since) * 1e-9;
     *since = now;
 }
 
 static witan_status
-evaluate(sim_seat *seat, witan_kit *kit) {
+evaluate(sim_seat *seat, witan_kit *kit)
+{
     witan_simulation *self = seat->simulation;
     witan_part global = {&self->test_rows, self->test_order, self->test.samples};
     if (seat->own_subset != NULL) {
@@ -47,7 +50,8 @@ evaluate(sim_seat *seat, witan_kit *kit) {
 
 /* fedavg: what travels is the whole parameter block. */
 static witan_status
-extract_parameters(sim_seat *seat) {
+extract_parameters(sim_seat *seat)
+{
     witan_simulation *self = seat->simulation;
     size_t count = witan_model_parameters(seat->state.learner.model);
     witan_message *output = &seat->job.output;
@@ -61,7 +65,8 @@ extract_parameters(sim_seat *seat) {
 }
 
 static witan_status
-train(sim_seat *seat, witan_kit *kit) {
+train(sim_seat *seat, witan_kit *kit)
+{
     witan_simulation *self = seat->simulation;
     sim_job *job = &seat->job;
     uint64_t since = witan_clock_now_ns(self->options.clock);
@@ -86,7 +91,8 @@ train(sim_seat *seat, witan_kit *kit) {
 }
 
 static witan_status
-distill(sim_seat *seat, witan_kit *kit) {
+distill(sim_seat *seat, witan_kit *kit)
+{
     witan_simulation *self = seat->simulation;
     sim_job *job = &seat->job;
     uint64_t since = witan_clock_now_ns(self->options.clock);
@@ -105,7 +111,8 @@ distill(sim_seat *seat, witan_kit *kit) {
 }
 
 void
-sim_job_run(void *context, size_t worker) {
+sim_job_run(void *context, size_t worker)
+{
     sim_seat *seat = context;
     witan_simulation *self = seat->simulation;
     sim_job *job = &seat->job;
@@ -137,7 +144,8 @@ sim_job_run(void *context, size_t worker) {
 }
 
 witan_status
-sim_job_failure(const sim_seat *seat, witan_diag *diag) {
+sim_job_failure(const sim_seat *seat, witan_diag *diag)
+{
     static const char *const phases[] = {"training", "distillation", "evaluation"};
     const sim_job *job = &seat->job;
     if (job->status == WITAN_E_NUMERIC) {

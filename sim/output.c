@@ -9,7 +9,8 @@
 /* directory/name; E_LIMIT when it does not fit. */
 static witan_status
 path_of(char *out, size_t size, const witan_simulation *self, const char *name,
-        witan_diag *diag) {
+        witan_diag *diag)
+{
     int length = snprintf(out, size, "%s/%s", self->options.directory, name);
     return length < 0 || (size_t)length >= size
                ? witan_diag_fail(diag, WITAN_E_LIMIT, "%s: the path is too long",
@@ -18,7 +19,8 @@ path_of(char *out, size_t size, const witan_simulation *self, const char *name,
 }
 
 witan_status
-sim_output_open(witan_simulation *self, uint64_t keep_bytes, witan_diag *diag) {
+sim_output_open(witan_simulation *self, uint64_t keep_bytes, witan_diag *diag)
+{
     static const char *const folders[] = {"weights", "models"};
     char path[WITAN_PATH_MAX];
     bool wanted[] = {self->strategy->exchange != WITAN_EXCHANGE_NONE,
@@ -39,13 +41,15 @@ sim_output_open(witan_simulation *self, uint64_t keep_bytes, witan_diag *diag) {
 }
 
 static void
-add_number(witan_text *out, const char *key, double value) {
+add_number(witan_text *out, const char *key, double value)
+{
     witan_text_format(out, ",\"%s\":", key);
     witan_text_json_number(out, value);
 }
 
 static void
-add_metric(witan_text *out, const char *key, const witan_metric *metric) {
+add_metric(witan_text *out, const char *key, const witan_metric *metric)
+{
     witan_text_format(out, ",\"%s\":", key);
     if (!isfinite(metric->accuracy)) {
         witan_text_format(out, "null");
@@ -59,12 +63,14 @@ add_metric(witan_text *out, const char *key, const witan_metric *metric) {
 }
 
 static const char *
-word(bool value) {
+word(bool value)
+{
     return value ? "true" : "false";
 }
 
 static void
-format_client(witan_text *out, const witan_simulation *self, size_t round, size_t n) {
+format_client(witan_text *out, const witan_simulation *self, size_t round, size_t n)
+{
     const witan_client_record *record = &self->seat[n].record;
     witan_text_format(out, "{\"round\":%zu,\"client\":%zu,\"model\":", round + 1, n);
     witan_text_json_string(out, self->model_names[n]);
@@ -83,7 +89,8 @@ format_client(witan_text *out, const witan_simulation *self, size_t round, size_
 
 witan_status
 sim_output_round(witan_simulation *self, const witan_round_record *round,
-                 witan_diag *diag) {
+                 witan_diag *diag)
+{
     char name[64], path[WITAN_PATH_MAX];
     for (size_t n = 0; n < self->seats; n++) {
         self->line.length = 0;
@@ -105,7 +112,8 @@ sim_output_round(witan_simulation *self, const witan_round_record *round,
 }
 
 static witan_status
-save_model(witan_simulation *self, size_t n, witan_diag *diag) {
+save_model(witan_simulation *self, size_t n, witan_diag *diag)
+{
     const witan_model *model = self->seat[n].state.learner.model;
     const float *parameters = self->seat[n].state.learner.parameters;
     size_t count = witan_model_tensors(model);
@@ -142,7 +150,8 @@ save_model(witan_simulation *self, size_t n, witan_diag *diag) {
 }
 
 static void
-add_statistic(witan_text *out, const char *key, const witan_statistic *statistic) {
+add_statistic(witan_text *out, const char *key, const witan_statistic *statistic)
+{
     witan_text_format(out, ",\n  \"%s\": ", key);
     if (!isfinite(statistic->mean)) {
         witan_text_format(out, "null");
@@ -157,7 +166,8 @@ add_statistic(witan_text *out, const char *key, const witan_statistic *statistic
 }
 
 void
-witan_simulation_summary(witan_text *out, const witan_run_record *run, bool one_line) {
+witan_simulation_summary(witan_text *out, const witan_run_record *run, bool one_line)
+{
     const witan_round_record *last =
         run->rounds_done == 0 ? NULL : &run->rounds[run->rounds_done - 1];
     const witan_statistic none = {NAN, NAN, NAN, NAN};
@@ -222,7 +232,8 @@ witan_simulation_summary(witan_text *out, const witan_run_record *run, bool one_
 }
 
 witan_status
-sim_output_final(witan_simulation *self, witan_diag *diag) {
+sim_output_final(witan_simulation *self, witan_diag *diag)
+{
     char path[WITAN_PATH_MAX];
     uint64_t bytes;
     for (size_t n = 0; n < self->learners && self->config->save.models; n++) {

@@ -24,7 +24,8 @@ struct witan_pool {
 };
 
 static void *
-work(void *argument) {
+work(void *argument)
+{
     worker *self = argument;
     witan_pool *pool = self->pool;
     witan_heap_item item;
@@ -50,7 +51,8 @@ work(void *argument) {
 
 /* Waits are measured on the monotonic clock: a clock change must not stretch them. */
 static void
-condition_init(pthread_cond_t *condition) {
+condition_init(pthread_cond_t *condition)
+{
     pthread_condattr_t attributes;
     (void)pthread_condattr_init(&attributes);
     (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
@@ -59,7 +61,8 @@ condition_init(pthread_cond_t *condition) {
 }
 
 witan_status
-witan_pool_new(witan_pool **out, size_t threads, const witan_allocator *allocator) {
+witan_pool_new(witan_pool **out, size_t threads, const witan_allocator *allocator)
+{
     *out = NULL;
     witan_pool *self = witan_zalloc(allocator, 1, sizeof *self);
     if (self == NULL) {
@@ -90,7 +93,8 @@ witan_pool_new(witan_pool **out, size_t threads, const witan_allocator *allocato
 }
 
 void
-witan_pool_free(witan_pool **self) {
+witan_pool_free(witan_pool **self)
+{
     witan_pool *it = *self;
     if (it == NULL) {
         return;
@@ -112,12 +116,14 @@ witan_pool_free(witan_pool **self) {
 }
 
 size_t
-witan_pool_threads(const witan_pool *self) {
+witan_pool_threads(const witan_pool *self)
+{
     return self->threads;
 }
 
 witan_status
-witan_pool_submit(witan_pool *self, witan_pool_job *job) {
+witan_pool_submit(witan_pool *self, witan_pool_job *job)
+{
     (void)pthread_mutex_lock(&self->mutex);
     job->unfinished = true;
     witan_status status = witan_heap_push(&self->queue, -job->cost, job);
@@ -130,7 +136,8 @@ witan_pool_submit(witan_pool *self, witan_pool_job *job) {
 }
 
 bool
-witan_pool_wait(witan_pool *self, const witan_pool_job *job, int timeout_ms) {
+witan_pool_wait(witan_pool *self, const witan_pool_job *job, int timeout_ms)
+{
     struct timespec until;
     (void)clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += timeout_ms / 1000;

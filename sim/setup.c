@@ -3,7 +3,8 @@
 #include <math.h>
 
 void
-witan_setup_source(witan_data_source *out, const witan_config *config) {
+witan_setup_source(witan_data_source *out, const witan_config *config)
+{
     *out = (witan_data_source){
         .path = config->data.path,
         .format = (witan_data_format)config->data.format,
@@ -15,7 +16,8 @@ witan_setup_source(witan_data_source *out, const witan_config *config) {
 }
 
 void
-witan_setup_transfer_source(witan_data_source *out, const witan_config *config) {
+witan_setup_transfer_source(witan_data_source *out, const witan_config *config)
+{
     *out = (witan_data_source){
         .path = config->transfer.path,
         .format = (witan_data_format)config->transfer.format,
@@ -27,7 +29,8 @@ witan_setup_transfer_source(witan_data_source *out, const witan_config *config) 
 }
 
 void
-witan_setup_partition(witan_partition_config *out, const witan_config *config) {
+witan_setup_partition(witan_partition_config *out, const witan_config *config)
+{
     bool second_set = config->transfer.path[0] != '\0';
     *out = (witan_partition_config){
         .kind = (witan_partition_kind)config->data.partition.key,
@@ -48,7 +51,8 @@ witan_setup_partition(witan_partition_config *out, const witan_config *config) {
 }
 
 void
-witan_setup_optimiser(witan_optimiser_config *out, const witan_config *config) {
+witan_setup_optimiser(witan_optimiser_config *out, const witan_config *config)
+{
     *out = (witan_optimiser_config){
         .kind = (witan_optimiser_kind)config->local.optimizer.key,
         .lr = config->local.optimizer.lr,
@@ -66,7 +70,8 @@ witan_setup_optimiser(witan_optimiser_config *out, const witan_config *config) {
 }
 
 void
-witan_setup_coordinator(witan_coordinator_config *out, const witan_config *config) {
+witan_setup_coordinator(witan_coordinator_config *out, const witan_config *config)
+{
     *out = (witan_coordinator_config){
         .seed = config->seed,
         .clients = config->clients,

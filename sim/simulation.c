@@ -15,24 +15,28 @@
 #define EXTRACT_COST (1.0 / 3.0)
 
 static uint64_t
-wall_ns(const witan_simulation *self) {
+wall_ns(const witan_simulation *self)
+{
     return witan_clock_now_ns(self->options.clock);
 }
 
 static int
-interrupts(const witan_simulation *self) {
+interrupts(const witan_simulation *self)
+{
     return self->options.interrupts == NULL ? 0 : (int)*self->options.interrupts;
 }
 
 bool
-sim_round_is_evaluated(const witan_simulation *self, size_t round) {
+sim_round_is_evaluated(const witan_simulation *self, size_t round)
+{
     size_t every = self->config->evaluate.every;
     return round + 1 == self->config->rounds ||
            (every != 0 && (round + 1) % every == 0);
 }
 
 witan_status
-sim_push(witan_simulation *self, uint64_t at_ms, sim_event *event) {
+sim_push(witan_simulation *self, uint64_t at_ms, sim_event *event)
+{
     sim_event *copy = witan_alloc(self->allocator, 1, sizeof *copy);
     witan_status status = copy == NULL ? WITAN_E_MEMORY : WITAN_OK;
     if (status == WITAN_OK) {
@@ -47,7 +51,8 @@ sim_push(witan_simulation *self, uint64_t at_ms, sim_event *event) {
 }
 
 static uint64_t
-latency_ms(const witan_simulation *self) {
+latency_ms(const witan_simulation *self)
+{
     return (uint64_t)ceil(self->config->faults.latency * 1000.0);
 }
 
@@ -55,7 +60,8 @@ latency_ms(const witan_simulation *self) {
 
 static uint64_t
 virtual_duration_ms(const witan_simulation *self, const sim_seat *seat,
-                    sim_job_kind kind) {
+                    sim_job_kind kind)
+{
     double rows = 0.0;
     double transfer = (double)self->plan.transfer.count;
     if (kind == SIM_JOB_TRAIN) {
@@ -68,7 +74,8 @@ virtual_duration_ms(const witan_simulation *self, const sim_seat *seat,
 }
 
 static double
-job_cost(const witan_simulation *self, const sim_seat *seat, sim_job_kind kind) {
+job_cost(const witan_simulation *self, const sim_seat *seat, sim_job_kind kind)
+{
     double cost = witan_model_cost(seat->state.learner.model);
     double rows = (double)self->plan.transfer.count;
     switch (kind) {
@@ -86,7 +93,8 @@ job_cost(const witan_simulation *self, const sim_seat *seat, sim_job_kind kind) 
 }
 
 static witan_status
-submit(witan_simulation *self, sim_seat *seat, sim_job_kind kind, uint32_t round) {
+submit(witan_simulation *self, sim_seat *seat, sim_job_kind kind, uint32_t round)
+{
     sim_job *job = &seat->job;
     job->kind = kind;
     job->round = round;
@@ -100,7 +108,8 @@ submit(witan_simulation *self, sim_seat *seat, sim_job_kind kind, uint32_t round
 }
 
 static void
-show_progress(witan_simulation *self, const char *phase, size_t done, size_t total) {
+show_progress(witan_simulation *self, const char *phase, size_t done, size_t total)
+{
     if (self->options.progress == NULL) {
         return;
     }
@@ -137,7 +146,8 @@ show_progress(witan_simulation *self, const char *phase, size_t done, size_t tot
  * Ctrl-C. */
 static witan_status
 await(witan_simulation *self, sim_seat *seat, const char *phase, size_t done,
-      size_t total, witan_diag *diag) {
+      size_t total, witan_diag *diag)
+{
     int refresh = self->options.refresh_ms > 0 ? self->options.refresh_ms : 200;
     while (!witan_pool_wait(self->pool, &seat->job.pool, refresh)) {
         if (interrupts(self) > 1) {
@@ -158,15 +168,16 @@ await(witan_simulation *self, sim_seat *seat, const char *phase, size_t done,
 }
 
 static witan_metric
-metric_of(const witan_score *score) {
+metric_of(const witan_score *score)
+{
     return (witan_metric){score->accuracy, score->loss, score->ece};
 }
 
 /* --- clients ---------------------------------------------------------------------- */
 
 static witan_status
-act_client(witan_simulation *self, sim_seat *seat,
-           const witan_client_actions *actions) {
+act_client(witan_simulation *self, sim_seat *seat, const witan_client_actions *actions)
+{
     if (actions->send) {
         sim_event event = {.kind = SIM_EVENT_TO_COORDINATOR, .client = seat->state.id};
         event.message = seat->job.output;
@@ -192,7 +203,8 @@ act_client(witan_simulation *self, sim_seat *seat,
 
 /* This round's fate of a client that is asked: keyed by (seed, client, round). */
 static void
-draw_fate(witan_simulation *self, sim_seat *seat, uint32_t round) {
+draw_fate(witan_simulation *self, sim_seat *seat, uint32_t round)
+{
     witan_random random;
     witan_random_init(&random, self->config->seed, seat->state.id, round,
                       WITAN_PURPOSE_FAULT);
@@ -203,7 +215,8 @@ draw_fate(witan_simulation *self, sim_seat *seat, uint32_t round) {
 }
 
 static witan_status
-deliver_to_client(witan_simulation *self, sim_event *event) {
+deliver_to_client(witan_simulation *self, sim_event *event)
+{
     sim_seat *seat = &self->seat[event->client];
     witan_client_actions actions;
     witan_client_event to_core = {WITAN_CLIENT_MESSAGE, &event->message};
@@ -222,7 +235,8 @@ deliver_to_client(witan_simulation *self, sim_event *event) {
 }
 
 static witan_status
-finish_job(witan_simulation *self, sim_event *event, witan_diag *diag) {
+finish_job(witan_simulation *self, sim_event *event, witan_diag *diag)
+{
     sim_seat *seat = &self->seat[event->client];
     sim_job *job = &seat->job;
     witan_client_actions actions;
@@ -257,12 +271,14 @@ finish_job(witan_simulation *self, sim_event *event, witan_diag *diag) {
 
 /* A straggler's parameters are in between; at the very end they are final. */
 static bool
-can_be_scored(const witan_simulation *self, const sim_seat *seat, uint32_t round) {
+can_be_scored(const witan_simulation *self, const sim_seat *seat, uint32_t round)
+{
     return seat->unscored && (!seat->job.pending || round + 1 == self->config->rounds);
 }
 
 static witan_status
-evaluate_all(witan_simulation *self, uint32_t round, witan_diag *diag) {
+evaluate_all(witan_simulation *self, uint32_t round, witan_diag *diag)
+{
     for (size_t n = 0; n < self->seats; n++) {
         sim_seat *seat = &self->seat[n];
         /* A straggler's job may still run: its parameters are its own until it ends. */
@@ -295,7 +311,8 @@ evaluate_all(witan_simulation *self, uint32_t round, witan_diag *diag) {
 
 static witan_statistic
 statistic_of(witan_simulation *self, size_t offset, double *values,
-             witan_status *status) {
+             witan_status *status)
+{
     witan_summary summary = {NAN, NAN, NAN, NAN};
     size_t count = 0;
     for (size_t n = 0; n < self->seats; n++) {
@@ -313,7 +330,8 @@ statistic_of(witan_simulation *self, size_t offset, double *values,
 }
 
 static void
-digest_metric(witan_digest *digest, const witan_metric *metric) {
+digest_metric(witan_digest *digest, const witan_metric *metric)
+{
     witan_digest_update_double(digest,
                                isfinite(metric->accuracy) ? metric->accuracy : -1);
     witan_digest_update_double(digest, isfinite(metric->loss) ? metric->loss : -1);
@@ -322,7 +340,8 @@ digest_metric(witan_digest *digest, const witan_metric *metric) {
 
 /* digest <- H(digest, round, what every client said, heard and scored). */
 static void
-digest_round(witan_simulation *self, size_t round) {
+digest_round(witan_simulation *self, size_t round)
+{
     witan_digest digest;
     witan_digest_init(&digest);
     witan_digest_update(&digest, self->digest, sizeof self->digest);
@@ -345,7 +364,8 @@ digest_round(witan_simulation *self, size_t round) {
 
 /* The coordinator forgets a round when the next one opens; the record does not. */
 static void
-collect_flags(witan_simulation *self, witan_round_record *round) {
+collect_flags(witan_simulation *self, witan_round_record *round)
+{
     for (size_t n = 0; n < self->seats; n++) {
         sim_seat *seat = &self->seat[n];
         if (n >= self->learners) {
@@ -366,7 +386,8 @@ collect_flags(witan_simulation *self, witan_round_record *round) {
 }
 
 static witan_status
-summarise_round(witan_simulation *self, witan_round_record *round, witan_diag *diag) {
+summarise_round(witan_simulation *self, witan_round_record *round, witan_diag *diag)
+{
     double *values = witan_alloc(self->allocator, self->seats, sizeof *values);
     witan_status status = values == NULL ? WITAN_E_MEMORY : WITAN_OK;
     if (status == WITAN_OK) {
@@ -388,7 +409,8 @@ summarise_round(witan_simulation *self, witan_round_record *round, witan_diag *d
 }
 
 static void
-clear_records(witan_simulation *self) {
+clear_records(witan_simulation *self)
+{
     const witan_metric none = {NAN, NAN, NAN};
     for (size_t n = 0; n < self->seats; n++) {
         witan_client_record *record = &self->seat[n].record;
@@ -403,7 +425,8 @@ clear_records(witan_simulation *self) {
 }
 
 static void
-keep_round(witan_simulation *self, const witan_round_record *round) {
+keep_round(witan_simulation *self, const witan_round_record *round)
+{
     size_t n = self->seats;
     self->rounds[round->round] = *round;
     for (size_t i = 0; i < n; i++) {
@@ -420,13 +443,15 @@ keep_round(witan_simulation *self, const witan_round_record *round) {
 }
 
 static double
-run_seconds(const witan_simulation *self) {
+run_seconds(const witan_simulation *self)
+{
     return self->seconds_before + (double)(wall_ns(self) - self->run_started_ns) * 1e-9;
 }
 
 /* Saves the state when it is due: by wall time, at the end, or when asked to stop. */
 static witan_status
-save_if_due(witan_simulation *self, bool must, witan_diag *diag) {
+save_if_due(witan_simulation *self, bool must, witan_diag *diag)
+{
     double since = (double)(wall_ns(self) - self->saved_ns) * 1e-9;
     self->state_is_current = false;
     if (!must && since < self->config->save.seconds) {
@@ -442,7 +467,8 @@ save_if_due(witan_simulation *self, bool must, witan_diag *diag) {
 }
 
 static witan_status
-end_round(witan_simulation *self, witan_diag *diag) {
+end_round(witan_simulation *self, witan_diag *diag)
+{
     witan_round_record round = {0};
     /* The coordinator has moved on to the next number. */
     round.round = witan_coordinator_round(self->coordinator) - 1;
@@ -487,7 +513,8 @@ static witan_status step_coordinator(witan_simulation *self,
                                      witan_diag *diag);
 
 static witan_status
-fuse(witan_simulation *self, witan_diag *diag) {
+fuse(witan_simulation *self, witan_diag *diag)
+{
     uint64_t since = wall_ns(self);
     show_progress(self, "fuse", 0, 0);
     witan_status status = witan_coordinator_fuse(self->coordinator);
@@ -503,7 +530,8 @@ fuse(witan_simulation *self, witan_diag *diag) {
 
 static witan_status
 act_coordinator(witan_simulation *self, witan_coordinator_action *action,
-                witan_diag *diag) {
+                witan_diag *diag)
+{
     sim_event event = {0};
     switch (action->kind) {
     case WITAN_COORDINATOR_SEND:
@@ -541,7 +569,8 @@ act_coordinator(witan_simulation *self, witan_coordinator_action *action,
 
 static witan_status
 step_coordinator(witan_simulation *self, const witan_coordinator_event *event,
-                 witan_diag *diag) {
+                 witan_diag *diag)
+{
     witan_coordinator_actions actions;
     witan_coordinator_step(self->coordinator, self->now_ms, event, &actions);
     /* FUSE and ROUND_ENDED step the coordinator again; both come last or are followed
@@ -564,7 +593,8 @@ step_coordinator(witan_simulation *self, const witan_coordinator_event *event,
 }
 
 static witan_status
-handle(witan_simulation *self, sim_event *event, witan_diag *diag) {
+handle(witan_simulation *self, sim_event *event, witan_diag *diag)
+{
     witan_coordinator_event to_coordinator = {0};
     switch (event->kind) {
     case SIM_EVENT_TO_CLIENT:
@@ -589,13 +619,15 @@ handle(witan_simulation *self, sim_event *event, witan_diag *diag) {
 }
 
 static void
-free_event(witan_simulation *self, sim_event *event) {
+free_event(witan_simulation *self, sim_event *event)
+{
     witan_message_fini(&event->message, self->allocator);
     witan_free(self->allocator, event);
 }
 
 static witan_status
-run_events(witan_simulation *self, witan_diag *diag) {
+run_events(witan_simulation *self, witan_diag *diag)
+{
     witan_heap_item item;
     while (!self->finished) {
         if (interrupts(self) > 1) {
@@ -621,7 +653,8 @@ run_events(witan_simulation *self, witan_diag *diag) {
 /* --- life ------------------------------------------------------------------------- */
 
 static witan_status
-make_run(witan_simulation *self, witan_diag *diag) {
+make_run(witan_simulation *self, witan_diag *diag)
+{
     const witan_allocator *a = self->allocator;
     size_t n = self->seats;
     witan_coordinator_config config;
@@ -664,7 +697,8 @@ make_run(witan_simulation *self, witan_diag *diag) {
 }
 
 static void
-fill_record(witan_simulation *self) {
+fill_record(witan_simulation *self)
+{
     witan_run_record *record = &self->record;
     record->name = self->config->name;
     record->directory = self->options.directory;
@@ -694,7 +728,8 @@ fill_record(witan_simulation *self) {
 witan_status
 witan_simulation_new(witan_simulation **out, const witan_config *config,
                      const witan_simulation_options *options,
-                     const witan_allocator *allocator, witan_diag *diag) {
+                     const witan_allocator *allocator, witan_diag *diag)
+{
     *out = NULL;
     witan_simulation *self = witan_zalloc(allocator, 1, sizeof *self);
     if (self == NULL) {
@@ -745,7 +780,8 @@ out:
 }
 
 void
-witan_simulation_free(witan_simulation **self) {
+witan_simulation_free(witan_simulation **self)
+{
     witan_simulation *it = *self;
     witan_heap_item item;
     if (it == NULL) {
@@ -779,7 +815,8 @@ witan_simulation_free(witan_simulation **self) {
 
 /* The run's digest: the chain over rounds, then every final parameter. */
 static void
-finish_digest(witan_simulation *self) {
+finish_digest(witan_simulation *self)
+{
     witan_digest digest;
     uint8_t out[WITAN_DIGEST_SIZE];
     witan_digest_init(&digest);
@@ -794,7 +831,8 @@ finish_digest(witan_simulation *self) {
 }
 
 static void
-compare_with_reference(witan_simulation *self) {
+compare_with_reference(witan_simulation *self)
+{
     size_t gained = 0;
     if (self->reference_own == NULL) {
         return;
@@ -806,7 +844,8 @@ compare_with_reference(witan_simulation *self) {
 }
 
 static void
-finish_record(witan_simulation *self) {
+finish_record(witan_simulation *self)
+{
     witan_run_record *record = &self->record;
     struct rusage usage = {0};
     (void)getrusage(RUSAGE_SELF, &usage);
@@ -825,7 +864,8 @@ finish_record(witan_simulation *self) {
 }
 
 witan_status
-witan_simulation_run(witan_simulation *self, witan_diag *diag) {
+witan_simulation_run(witan_simulation *self, witan_diag *diag)
+{
     sim_event next = {.kind = SIM_EVENT_NEXT};
     if (self->record.rounds_done < self->config->rounds) {
         WITAN_TRY(sim_push(self, self->now_ms, &next));
@@ -839,7 +879,8 @@ witan_simulation_run(witan_simulation *self, witan_diag *diag) {
 
 witan_status
 witan_simulation_set_reference(witan_simulation *self, const witan_simulation *local,
-                               witan_diag *diag) {
+                               witan_diag *diag)
+{
     size_t n = self->seats;
     if (local->seats != n || local->record.rounds_done != local->config->rounds) {
         return witan_diag_fail(diag, WITAN_E_CONFIG,
@@ -864,6 +905,7 @@ witan_simulation_set_reference(witan_simulation *self, const witan_simulation *l
 }
 
 const witan_run_record *
-witan_simulation_record(witan_simulation *self) {
+witan_simulation_record(witan_simulation *self)
+{
     return &self->record;
 }

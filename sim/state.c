@@ -40,7 +40,8 @@ typedef struct run_state {
 } run_state;
 
 static uint64_t
-layout_number(void) {
+layout_number(void)
+{
     return (uint64_t)sizeof(seat_state) * 1000003u + sizeof(run_state) * 10007u +
            sizeof(witan_round_record) * 101u + sizeof(witan_client_record);
 }
@@ -55,7 +56,8 @@ typedef struct entries {
 } entries;
 
 static void
-digest_of(uint8_t out[WITAN_DIGEST_SIZE], const void *data, size_t size) {
+digest_of(uint8_t out[WITAN_DIGEST_SIZE], const void *data, size_t size)
+{
     witan_digest digest;
     witan_digest_init(&digest);
     witan_digest_update(&digest, data, size);
@@ -63,18 +65,21 @@ digest_of(uint8_t out[WITAN_DIGEST_SIZE], const void *data, size_t size) {
 }
 
 static size_t
-type_size(witan_tensor_type type) {
+type_size(witan_tensor_type type)
+{
     return type == WITAN_TENSOR_U64 ? 8 : type == WITAN_TENSOR_F32 ? 4 : 1;
 }
 
 static void
-name_of(char out[48], const char *format, size_t number, bool digest) {
+name_of(char out[48], const char *format, size_t number, bool digest)
+{
     (void)snprintf(out, 48, "%s.%zu%s", format, number, digest ? ".digest" : "");
 }
 
 /* Appends one entry named names[count]. */
 static void
-append(entries *self, witan_tensor_type type, size_t count, const void *data) {
+append(entries *self, witan_tensor_type type, size_t count, const void *data)
+{
     WITAN_ASSERT(self->count < self->room);
     self->items[self->count] = (witan_tensor_entry){.name = self->names[self->count],
                                                     .type = type,
@@ -86,7 +91,8 @@ append(entries *self, witan_tensor_type type, size_t count, const void *data) {
 
 static void
 add(entries *self, witan_tensor_type type, size_t count, const void *data,
-    const char *format, size_t number) {
+    const char *format, size_t number)
+{
     WITAN_ASSERT(self->count + 2 <= self->room);
     uint8_t *digest = self->digests[self->count];
     digest_of(digest, data, count * type_size(type));
@@ -97,12 +103,14 @@ add(entries *self, witan_tensor_type type, size_t count, const void *data,
 }
 
 static witan_status
-out_of_memory(witan_diag *diag) {
+out_of_memory(witan_diag *diag)
+{
     return witan_diag_fail(diag, WITAN_E_MEMORY, "out of memory for the saved state");
 }
 
 static void
-pack_seat(seat_state *out, const sim_seat *seat) {
+pack_seat(seat_state *out, const sim_seat *seat)
+{
     const sim_job *job = &seat->job;
     memset(out, 0, sizeof *out); /* padding is written too */
     out->core = seat->core;
@@ -124,7 +132,8 @@ pack_seat(seat_state *out, const sim_seat *seat) {
 }
 
 static void
-unpack_seat(sim_seat *seat, const seat_state *in) {
+unpack_seat(sim_seat *seat, const seat_state *in)
+{
     sim_job *job = &seat->job;
     seat->core = in->core;
     seat->state.learner.optimiser_step = in->optimiser_step;
@@ -145,7 +154,8 @@ unpack_seat(sim_seat *seat, const seat_state *in) {
 }
 
 static int
-compare_events(const void *a, const void *b) {
+compare_events(const void *a, const void *b)
+{
     const witan_heap_item *x = a, *y = b;
     if (x->key != y->key) {
         return x->key < y->key ? -1 : 1;
@@ -155,7 +165,8 @@ compare_events(const void *a, const void *b) {
 
 static void
 add_payload(entries *list, const witan_message *message, const char *labels,
-            const char *parameters, size_t number) {
+            const char *parameters, size_t number)
+{
     if (message->labels.bytes != NULL) {
         add(list, WITAN_TENSOR_U8, message->labels.size, message->labels.bytes, labels,
             number);
@@ -169,7 +180,8 @@ add_payload(entries *list, const witan_message *message, const char *labels,
 /* What is under way, in the order in which it will happen. Timers are left out: those
  * of a round that ended count no more. */
 static void
-pack_events(witan_simulation *self, uint64_t *words, entries *list, uint64_t *count) {
+pack_events(witan_simulation *self, uint64_t *words, entries *list, uint64_t *count)
+{
     *count = 0;
     if (self->queue.count > 1) {
         qsort(self->queue.items, self->queue.count, sizeof *self->queue.items,
@@ -197,7 +209,8 @@ pack_events(witan_simulation *self, uint64_t *words, entries *list, uint64_t *co
 
 static void
 add_seats(witan_simulation *self, entries *list, seat_state *seats,
-          uint64_t *stale_rounds) {
+          uint64_t *stale_rounds)
+{
     for (size_t n = 0; n < self->seats; n++) {
         const sim_seat *seat = &self->seat[n];
         pack_seat(&seats[n], seat);
@@ -219,7 +232,8 @@ add_seats(witan_simulation *self, entries *list, seat_state *seats,
 }
 
 witan_status
-sim_state_save(witan_simulation *self, witan_diag *diag) {
+sim_state_save(witan_simulation *self, witan_diag *diag)
+{
     const witan_allocator *a = self->allocator;
     size_t n = self->seats, rounds = self->record.rounds_done;
     run_state run;
@@ -289,14 +303,16 @@ out:
 /* --- loading ---------------------------------------------------------------------- */
 
 static witan_status
-broken(witan_diag *diag, const char *what) {
+broken(witan_diag *diag, const char *what)
+{
     return witan_diag_fail(diag, WITAN_E_DATA,
                            "state.safetensors: %s; start again with a new --out", what);
 }
 
 static witan_status
 read_tensor(witan_safetensors *file, const char *format, size_t number,
-            witan_tensor_type type, size_t count, void *out, witan_diag *diag) {
+            witan_tensor_type type, size_t count, void *out, witan_diag *diag)
+{
     char name[48];
     uint8_t stored[WITAN_DIGEST_SIZE], actual[WITAN_DIGEST_SIZE];
     name_of(name, format, number, false);
@@ -311,7 +327,8 @@ read_tensor(witan_safetensors *file, const char *format, size_t number,
 }
 
 static bool
-has_tensor(const witan_safetensors *file, const char *format, size_t number) {
+has_tensor(const witan_safetensors *file, const char *format, size_t number)
+{
     char name[48];
     name_of(name, format, number, false);
     return witan_safetensors_find(file, name) != NULL;
@@ -321,7 +338,8 @@ has_tensor(const witan_safetensors *file, const char *format, size_t number) {
 static witan_status
 read_labels(witan_simulation *self, witan_safetensors *file, const char *format,
             size_t number, witan_knowledge_kind kind, witan_soft_labels *out,
-            witan_diag *diag) {
+            witan_diag *diag)
+{
     if (!has_tensor(file, format, number)) {
         return WITAN_OK;
     }
@@ -336,7 +354,8 @@ read_labels(witan_simulation *self, witan_safetensors *file, const char *format,
 
 static witan_status
 read_parameters(witan_simulation *self, witan_safetensors *file, const char *format,
-                size_t number, witan_message *message, witan_diag *diag) {
+                size_t number, witan_message *message, witan_diag *diag)
+{
     size_t count = witan_model_parameters(self->models[0]);
     if (!has_tensor(file, format, number)) {
         return WITAN_OK;
@@ -352,7 +371,8 @@ read_parameters(witan_simulation *self, witan_safetensors *file, const char *for
 
 static witan_status
 load_events(witan_simulation *self, witan_safetensors *file, size_t count,
-            witan_diag *diag) {
+            witan_diag *diag)
+{
     if (count > 4 * self->seats + 16) {
         return broken(diag, "more is under way than there are clients");
     }
@@ -398,7 +418,8 @@ load_events(witan_simulation *self, witan_safetensors *file, size_t count,
 
 static witan_status
 load_seat(witan_simulation *self, witan_safetensors *file, size_t n,
-          const seat_state *state, uint64_t stale_round, witan_diag *diag) {
+          const seat_state *state, uint64_t stale_round, witan_diag *diag)
+{
     sim_seat *seat = &self->seat[n];
     if (state->core.phase > WITAN_CLIENT_DISTILLING ||
         state->job_kind > SIM_JOB_EVALUATE) {
@@ -430,7 +451,8 @@ load_seat(witan_simulation *self, witan_safetensors *file, size_t n,
 
 static witan_status
 load_record(witan_simulation *self, witan_safetensors *file, const run_state *run,
-            witan_diag *diag) {
+            witan_diag *diag)
+{
     size_t n = self->seats, rounds = (size_t)run->rounds_done;
     self->record.rounds_done = rounds;
     self->record.bytes_up = run->bytes_up;
@@ -451,7 +473,8 @@ load_record(witan_simulation *self, witan_safetensors *file, const run_state *ru
 
 static witan_status
 load_run(witan_simulation *self, witan_safetensors *file, run_state *run,
-         witan_diag *diag) {
+         witan_diag *diag)
+{
     const char *format = witan_safetensors_metadata(file, "format");
     if (format == NULL || strcmp(format, STATE_FORMAT) != 0) {
         return broken(diag, "not a state of this program's format");
@@ -471,7 +494,8 @@ load_run(witan_simulation *self, witan_safetensors *file, run_state *run,
 
 static witan_status
 load_open_file(witan_simulation *self, witan_safetensors *file, uint64_t *metrics_bytes,
-               witan_diag *diag) {
+               witan_diag *diag)
+{
     const witan_allocator *a = self->allocator;
     size_t n = self->seats;
     run_state run;
@@ -511,7 +535,8 @@ out:
 }
 
 witan_status
-sim_state_load(witan_simulation *self, uint64_t *metrics_bytes, witan_diag *diag) {
+sim_state_load(witan_simulation *self, uint64_t *metrics_bytes, witan_diag *diag)
+{
     char path[WITAN_PATH_MAX];
     witan_safetensors *file = NULL;
     (void)snprintf(path, sizeof path, "%s/state.safetensors", self->options.directory);

@@ -10,18 +10,21 @@
 #include "sim/simulation_private.h"
 
 static void *
-take(witan_simulation *self, size_t count, size_t size) {
+take(witan_simulation *self, size_t count, size_t size)
+{
     return witan_zalloc(self->allocator, count, size);
 }
 
 static witan_status
-out_of_memory(witan_diag *diag) {
+out_of_memory(witan_diag *diag)
+{
     return witan_diag_fail(diag, WITAN_E_MEMORY,
                            "out of memory; lower clients, models or data.limit");
 }
 
 static uint32_t *
-identity_order(witan_simulation *self, size_t count) {
+identity_order(witan_simulation *self, size_t count)
+{
     uint32_t *order = take(self, count, sizeof *order);
     for (size_t i = 0; order != NULL && i < count; i++) {
         order[i] = (uint32_t)i;
@@ -30,7 +33,8 @@ identity_order(witan_simulation *self, size_t count) {
 }
 
 static witan_status
-load_data(witan_simulation *self, witan_diag *diag) {
+load_data(witan_simulation *self, witan_diag *diag)
+{
     witan_data_source source;
     witan_setup_source(&source, self->config);
     WITAN_TRY(
@@ -70,13 +74,15 @@ load_data(witan_simulation *self, witan_diag *diag) {
 }
 
 static int
-compare_u32(const void *a, const void *b) {
+compare_u32(const void *a, const void *b)
+{
     uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
     return (x > y) - (x < y);
 }
 
 static witan_status
-make_partition(witan_simulation *self, witan_diag *diag) {
+make_partition(witan_simulation *self, witan_diag *diag)
+{
     witan_partition_config config;
     witan_setup_partition(&config, self->config);
     WITAN_TRY(witan_partition_make(&self->partition, &config, &self->train, &self->test,
@@ -91,7 +97,8 @@ make_partition(witan_simulation *self, witan_diag *diag) {
 }
 
 static witan_status
-make_plan(witan_simulation *self, witan_diag *diag) {
+make_plan(witan_simulation *self, witan_diag *diag)
+{
     const witan_config *config = self->config;
     witan_learning_plan *plan = &self->plan;
     plan->seed = config->seed;
@@ -141,7 +148,8 @@ make_plan(witan_simulation *self, witan_diag *diag) {
 }
 
 static witan_status
-make_models(witan_simulation *self, witan_diag *diag) {
+make_models(witan_simulation *self, witan_diag *diag)
+{
     const witan_config *config = self->config;
     witan_shape shape = {self->train.height, self->train.width, self->train.channels};
     self->models = take(self, config->models_count, sizeof *self->models);
@@ -159,7 +167,8 @@ make_models(witan_simulation *self, witan_diag *diag) {
 }
 
 static witan_status
-make_blocks(witan_simulation *self, sim_seat *seat, witan_diag *diag) {
+make_blocks(witan_simulation *self, sim_seat *seat, witan_diag *diag)
+{
     const witan_model *model = self->models[seat->architecture];
     size_t parameters = witan_model_parameters(model);
     size_t state =
@@ -183,7 +192,8 @@ make_blocks(witan_simulation *self, sim_seat *seat, witan_diag *diag) {
 
 /* The one learner of `centralised` trains on everybody's private rows. */
 static witan_status
-pool_rows(witan_simulation *self, witan_part *out, witan_diag *diag) {
+pool_rows(witan_simulation *self, witan_part *out, witan_diag *diag)
+{
     size_t count = 0;
     for (size_t n = 0; n < self->seats; n++) {
         count += self->partition.train[n].count;
@@ -203,7 +213,8 @@ pool_rows(witan_simulation *self, witan_part *out, witan_diag *diag) {
 }
 
 static witan_status
-make_seat(witan_simulation *self, size_t n, witan_diag *diag) {
+make_seat(witan_simulation *self, size_t n, witan_diag *diag)
+{
     sim_seat *seat = &self->seat[n];
     const witan_indices *test = &self->partition.test[n];
     seat->simulation = self;
@@ -241,7 +252,8 @@ make_seat(witan_simulation *self, size_t n, witan_diag *diag) {
 }
 
 static witan_status
-describe(witan_simulation *self, witan_diag *diag) {
+describe(witan_simulation *self, witan_diag *diag)
+{
     size_t n = self->seats;
     bool pinned = false;
     bool below = witan_blas_is_below_cpu(&pinned);
@@ -285,7 +297,8 @@ describe(witan_simulation *self, witan_diag *diag) {
 }
 
 witan_status
-sim_world_make(witan_simulation *self, witan_diag *diag) {
+sim_world_make(witan_simulation *self, witan_diag *diag)
+{
     self->seats = self->config->clients;
     self->learners = self->strategy->pools_data ? 1 : self->seats;
     WITAN_TRY(load_data(self, diag));
@@ -303,7 +316,8 @@ sim_world_make(witan_simulation *self, witan_diag *diag) {
 }
 
 void
-sim_world_fini(witan_simulation *self) {
+sim_world_fini(witan_simulation *self)
+{
     for (size_t n = 0; self->seat != NULL && n < self->seats; n++) {
         sim_seat *seat = &self->seat[n];
         if (seat->owns_blocks) {

@@ -3,14 +3,16 @@
 #include <string.h>
 
 void
-witan_client_init(witan_client *self, uint32_t id, bool exchanges) {
+witan_client_init(witan_client *self, uint32_t id, bool exchanges)
+{
     memset(self, 0, sizeof *self);
     self->id = id;
     self->exchanges = exchanges;
 }
 
 static void
-start_round(witan_client *self, uint32_t round, witan_client_actions *actions) {
+start_round(witan_client *self, uint32_t round, witan_client_actions *actions)
+{
     self->phase = WITAN_CLIENT_TRAINING;
     self->round = round;
     self->reopened = false;
@@ -19,7 +21,8 @@ start_round(witan_client *self, uint32_t round, witan_client_actions *actions) {
 }
 
 static void
-take_open(witan_client *self, uint32_t round, witan_client_actions *actions) {
+take_open(witan_client *self, uint32_t round, witan_client_actions *actions)
+{
     switch (self->phase) {
     case WITAN_CLIENT_IDLE:
         start_round(self, round, actions);
@@ -40,15 +43,16 @@ take_open(witan_client *self, uint32_t round, witan_client_actions *actions) {
 }
 
 static void
-send_message(witan_client *self, witan_message_kind kind,
-             witan_client_actions *actions) {
+send_message(witan_client *self, witan_message_kind kind, witan_client_actions *actions)
+{
     actions->send = true;
     actions->message = kind;
     actions->message_round = self->round;
 }
 
 static void
-finish_job(witan_client *self, witan_client_actions *actions) {
+finish_job(witan_client *self, witan_client_actions *actions)
+{
     if (self->phase == WITAN_CLIENT_TRAINING && self->exchanges) {
         send_message(self, WITAN_MESSAGE_KNOWLEDGE, actions);
         self->phase = WITAN_CLIENT_WAITING;
@@ -66,7 +70,8 @@ finish_job(witan_client *self, witan_client_actions *actions) {
 
 void
 witan_client_step(witan_client *self, uint64_t now_ms, const witan_client_event *event,
-                  witan_client_actions *actions) {
+                  witan_client_actions *actions)
+{
     (void)now_ms;
     memset(actions, 0, sizeof *actions);
     if (event->kind == WITAN_CLIENT_JOB_DONE) {

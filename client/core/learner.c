@@ -6,14 +6,16 @@
 #include "num/softmax.h"
 
 static size_t
-larger(size_t a, size_t b) {
+larger(size_t a, size_t b)
+{
     return a > b ? a : b;
 }
 
 witan_status
 witan_kit_init(witan_kit *self, const witan_learning_plan *plan,
                const witan_model *model, size_t train_rows,
-               const witan_allocator *allocator) {
+               const witan_allocator *allocator)
+{
     memset(self, 0, sizeof *self);
     size_t rows = larger(plan->transfer.count, plan->predict_batch);
     WITAN_TRY(witan_bench_new(
@@ -29,7 +31,8 @@ witan_kit_init(witan_kit *self, const witan_learning_plan *plan,
 }
 
 void
-witan_kit_fini(witan_kit *self, const witan_allocator *allocator) {
+witan_kit_fini(witan_kit *self, const witan_allocator *allocator)
+{
     witan_bench_free(&self->bench);
     witan_free(allocator, self->rows);
     witan_free(allocator, self->labels);
@@ -38,7 +41,8 @@ witan_kit_fini(witan_kit *self, const witan_allocator *allocator) {
 
 witan_status
 witan_learner_train(witan_client_state *self, const witan_learning_plan *plan,
-                    witan_kit *kit, uint32_t round, double *loss) {
+                    witan_kit *kit, uint32_t round, double *loss)
+{
     witan_random order, dropout;
     witan_random_init(&order, plan->seed, self->id, round, WITAN_PURPOSE_TRAIN);
     witan_random_init(&dropout, plan->seed, self->id, round,
@@ -55,7 +59,8 @@ witan_learner_train(witan_client_state *self, const witan_learning_plan *plan,
 
 /* Logits [rows, C] -> log softmax(z / temp), in place, each row from doubles. */
 static void
-log_softmax_rows(float *z, double temp, size_t rows, size_t C) {
+log_softmax_rows(float *z, double temp, size_t rows, size_t C)
+{
     for (size_t i = 0; i < rows; i++) {
         float *row = z + i * C;
         for (size_t c = 0; c < C; c++) {
@@ -72,7 +77,8 @@ log_softmax_rows(float *z, double temp, size_t rows, size_t C) {
 witan_status
 witan_learner_extract(witan_client_state *self, const witan_learning_plan *plan,
                       witan_kit *kit, witan_soft_labels *out,
-                      const witan_allocator *allocator) {
+                      const witan_allocator *allocator)
+{
     const witan_part *part = &plan->transfer;
     size_t C = plan->classes;
     WITAN_TRY(
@@ -98,7 +104,8 @@ typedef struct target_rows {
 } target_rows;
 
 static void
-gather_targets(const void *context, const uint32_t *positions, size_t count, float *q) {
+gather_targets(const void *context, const uint32_t *positions, size_t count, float *q)
+{
     const target_rows *targets = context;
     size_t C = targets->classes;
     for (size_t i = 0; i < count; i++) {
@@ -109,7 +116,8 @@ gather_targets(const void *context, const uint32_t *positions, size_t count, flo
 witan_status
 witan_learner_distill(witan_client_state *self, const witan_learning_plan *plan,
                       witan_kit *kit, uint32_t round, const witan_soft_labels *fused,
-                      double *loss) {
+                      double *loss)
+{
     /* The least probability that u16 can tell from 0, halved: a floor for logarithms.
      */
     const float floor_probability = 0.5f / 65535.0f;
@@ -145,7 +153,8 @@ witan_status
 witan_learner_evaluate(const witan_client_state *self, const witan_learning_plan *plan,
                        witan_kit *kit, const witan_part *part, witan_score *score,
                        const uint32_t *subset, size_t subset_count,
-                       witan_score *subset_score) {
+                       witan_score *subset_score)
+{
     size_t C = plan->classes;
     size_t next = 0; /* first position of the subset that is not scored yet */
     witan_score_sum all = {0}, some = {0};

@@ -12,7 +12,8 @@ typedef struct witan_clock {
 
 /* 0 when no clock was given. */
 static inline uint64_t
-witan_clock_now_ns(const witan_clock *clock) {
+witan_clock_now_ns(const witan_clock *clock)
+{
     return clock == NULL || clock->now_ns == NULL ? 0 : clock->now_ns(clock->context);
 }
 

@@ -9,7 +9,8 @@
 #define WITAN_CLIENTS_MAX ((size_t)100000)
 #define WITAN_ROUNDS_MAX ((size_t)1000000)
 #define WITAN_CLASSES_MAX ((size_t)65536)
-#define WITAN_SAMPLES_MAX ((size_t)1 << 31)  /* rows of one data set; indices are u32  \
+#define WITAN_SAMPLES_MAX                                                              \
+    ((size_t)1 << 31)                        /* rows of one data set; indices are u32  \
                                               */
 #define WITAN_FEATURES_MAX ((size_t)1 << 24) /* numbers in one row */
 #define WITAN_DATASET_BYTES_MAX ((size_t)1 << 36)

@@ -5,7 +5,8 @@
 
 void
 witan_log_write(const witan_log *log, witan_log_level level, const char *id,
-                const char *format, ...) {
+                const char *format, ...)
+{
     char text[1024];
     va_list arguments;
 

@@ -5,7 +5,8 @@
 #include <string.h>
 
 static void *
-heap_allocate(void *context, size_t size) {
+heap_allocate(void *context, size_t size)
+{
     void *block = NULL;
     (void)context;
     if (posix_memalign(&block, WITAN_ALIGNMENT, size == 0 ? 1 : size) != 0) {
@@ -15,19 +16,22 @@ heap_allocate(void *context, size_t size) {
 }
 
 static void
-heap_release(void *context, void *block) {
+heap_release(void *context, void *block)
+{
     (void)context;
     free(block);
 }
 
 const witan_allocator *
-witan_allocator_default(void) {
+witan_allocator_default(void)
+{
     static const witan_allocator heap = {heap_allocate, heap_release, NULL};
     return &heap;
 }
 
 void *
-witan_alloc(const witan_allocator *allocator, size_t count, size_t size) {
+witan_alloc(const witan_allocator *allocator, size_t count, size_t size)
+{
     size_t bytes;
     if (__builtin_mul_overflow(count, size, &bytes) || bytes > SIZE_MAX / 2) {
         return NULL;
@@ -36,7 +40,8 @@ witan_alloc(const witan_allocator *allocator, size_t count, size_t size) {
 }
 
 void *
-witan_zalloc(const witan_allocator *allocator, size_t count, size_t size) {
+witan_zalloc(const witan_allocator *allocator, size_t count, size_t size)
+{
     void *block = witan_alloc(allocator, count, size);
     if (block != NULL) {
         memset(block, 0, count * size);
@@ -45,14 +50,16 @@ witan_zalloc(const witan_allocator *allocator, size_t count, size_t size) {
 }
 
 void
-witan_free(const witan_allocator *allocator, void *block) {
+witan_free(const witan_allocator *allocator, void *block)
+{
     if (block != NULL) {
         allocator->release(allocator->context, block);
     }
 }
 
 char *
-witan_strdup(const witan_allocator *allocator, const char *text) {
+witan_strdup(const witan_allocator *allocator, const char *text)
+{
     size_t size = strlen(text) + 1;
     char *copy = witan_alloc(allocator, size, 1);
     if (copy != NULL) {

@@ -7,7 +7,8 @@
 #include "base/status.h"
 
 void
-witan_philox4x32(uint32_t out[4], const uint32_t counter[4], const uint32_t key[2]) {
+witan_philox4x32(uint32_t out[4], const uint32_t counter[4], const uint32_t key[2])
+{
     uint32_t c0 = counter[0], c1 = counter[1], c2 = counter[2], c3 = counter[3];
     uint32_t k0 = key[0], k1 = key[1];
 
@@ -31,7 +32,8 @@ witan_philox4x32(uint32_t out[4], const uint32_t counter[4], const uint32_t key[
 
 void
 witan_random_init(witan_random *self, uint64_t seed, uint32_t client, uint32_t round,
-                  witan_purpose purpose) {
+                  witan_purpose purpose)
+{
     memset(self, 0, sizeof *self);
     self->key[0] = (uint32_t)seed;
     self->key[1] = (uint32_t)(seed >> 32);
@@ -42,7 +44,8 @@ witan_random_init(witan_random *self, uint64_t seed, uint32_t client, uint32_t r
 }
 
 uint32_t
-witan_random_u32(witan_random *self) {
+witan_random_u32(witan_random *self)
+{
     if (self->used == 4) {
         witan_philox4x32(self->block, self->counter, self->key);
         self->counter[0]++;
@@ -53,14 +56,16 @@ witan_random_u32(witan_random *self) {
 }
 
 double
-witan_random_uniform(witan_random *self) {
+witan_random_uniform(witan_random *self)
+{
     uint64_t high = witan_random_u32(self) >> 5;
     uint64_t low = witan_random_u32(self) >> 6;
     return (double)((high << 26) | low) * 0x1p-53;
 }
 
 uint32_t
-witan_random_below(witan_random *self, uint32_t bound) {
+witan_random_below(witan_random *self, uint32_t bound)
+{
     WITAN_ASSERT(bound != 0);
     /* Lemire 2019: multiply-shift with rejection of the short remainder. */
     uint64_t product = (uint64_t)witan_random_u32(self) * bound;
@@ -74,7 +79,8 @@ witan_random_below(witan_random *self, uint32_t bound) {
 }
 
 double
-witan_random_normal(witan_random *self) {
+witan_random_normal(witan_random *self)
+{
     if (self->has_spare_normal) {
         self->has_spare_normal = false;
         return self->spare_normal;
@@ -88,7 +94,8 @@ witan_random_normal(witan_random *self) {
 
 /* log of a Gamma(shape, 1) draw; the logarithm keeps tiny shapes apart from 0. */
 static double
-log_gamma_draw(witan_random *self, double shape) {
+log_gamma_draw(witan_random *self, double shape)
+{
     double boost = 0.0;
     if (shape < 1.0) {
         boost = log(1.0 - witan_random_uniform(self)) / shape;
@@ -111,13 +118,14 @@ log_gamma_draw(witan_random *self, double shape) {
 }
 
 double
-witan_random_gamma(witan_random *self, double shape) {
+witan_random_gamma(witan_random *self, double shape)
+{
     return exp(log_gamma_draw(self, shape));
 }
 
 void
-witan_random_dirichlet(witan_random *self, double *p, const double *alpha,
-                       size_t count) {
+witan_random_dirichlet(witan_random *self, double *p, const double *alpha, size_t count)
+{
     double maximum = -INFINITY;
     double sum = 0.0;
     for (size_t i = 0; i < count; i++) {
@@ -134,7 +142,8 @@ witan_random_dirichlet(witan_random *self, double *p, const double *alpha,
 }
 
 void
-witan_random_shuffle(witan_random *self, uint32_t *items, size_t count) {
+witan_random_shuffle(witan_random *self, uint32_t *items, size_t count)
+{
     for (size_t i = count; i > 1; i--) {
         uint32_t j = witan_random_below(self, (uint32_t)i);
         uint32_t swap = items[i - 1];
@@ -144,7 +153,8 @@ witan_random_shuffle(witan_random *self, uint32_t *items, size_t count) {
 }
 
 void
-witan_random_secure(void *bytes, size_t size) {
+witan_random_secure(void *bytes, size_t size)
+{
     WITAN_ASSERT(sodium_init() >= 0);
     randombytes_buf(bytes, size);
 }

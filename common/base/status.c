@@ -6,7 +6,8 @@
 #include <string.h>
 
 const char *
-witan_status_text(witan_status status) {
+witan_status_text(witan_status status)
+{
     switch (status) {
 #define WITAN_STATUS_CASE(name, number, text, exit_code)                               \
     case WITAN_##name:                                                                 \
@@ -18,7 +19,8 @@ witan_status_text(witan_status status) {
 }
 
 int
-witan_status_exit_code(witan_status status) {
+witan_status_exit_code(witan_status status)
+{
     switch (status) {
 #define WITAN_STATUS_CASE(name, number, text, exit_code)                               \
     case WITAN_##name:                                                                 \
@@ -31,7 +33,8 @@ witan_status_exit_code(witan_status status) {
 
 /* A message may quote a file's or a peer's bytes: keep it one printable line. */
 static void
-make_printable(char *text) {
+make_printable(char *text)
+{
     for (; *text != '\0'; text++) {
         unsigned char c = (unsigned char)*text;
         if (c < 0x20 || c == 0x7f) {
@@ -41,7 +44,8 @@ make_printable(char *text) {
 }
 
 witan_status
-witan_diag_fail(witan_diag *diag, witan_status status, const char *format, ...) {
+witan_diag_fail(witan_diag *diag, witan_status status, const char *format, ...)
+{
     if (diag != NULL && diag->status == WITAN_OK) {
         va_list arguments;
         diag->status = status;
@@ -54,7 +58,8 @@ witan_diag_fail(witan_diag *diag, witan_status status, const char *format, ...) 
 }
 
 witan_status
-witan_diag_prefix(witan_diag *diag, const char *format, ...) {
+witan_diag_prefix(witan_diag *diag, const char *format, ...)
+{
     char old[sizeof diag->message];
     char prefix[512];
     va_list arguments;
@@ -81,7 +86,8 @@ witan_diag_prefix(witan_diag *diag, const char *format, ...) {
 }
 
 _Noreturn void
-witan_assert_failed(const char *file, int line, const char *expression) {
+witan_assert_failed(const char *file, int line, const char *expression)
+{
     (void)fprintf(stderr, "witan: bug at %s:%d: %s\n", file, line, expression);
     abort();
 }

@@ -8,14 +8,16 @@
 #include <string.h>
 
 void
-witan_text_init(witan_text *self, const witan_allocator *allocator, size_t ceiling) {
+witan_text_init(witan_text *self, const witan_allocator *allocator, size_t ceiling)
+{
     memset(self, 0, sizeof *self);
     self->allocator = allocator;
     self->ceiling = ceiling;
 }
 
 void
-witan_text_fini(witan_text *self) {
+witan_text_fini(witan_text *self)
+{
     witan_free(self->allocator, self->data);
     self->data = NULL;
     self->length = self->capacity = 0;
@@ -23,7 +25,8 @@ witan_text_fini(witan_text *self) {
 
 /* Makes room for `more` bytes and the final NUL. */
 static bool
-reserve(witan_text *self, size_t more) {
+reserve(witan_text *self, size_t more)
+{
     if (self->status != WITAN_OK) {
         return false;
     }
@@ -51,7 +54,8 @@ reserve(witan_text *self, size_t more) {
 }
 
 void
-witan_text_add(witan_text *self, const char *bytes, size_t size) {
+witan_text_add(witan_text *self, const char *bytes, size_t size)
+{
     if (!reserve(self, size)) {
         return;
     }
@@ -63,7 +67,8 @@ witan_text_add(witan_text *self, const char *bytes, size_t size) {
 }
 
 void
-witan_text_format(witan_text *self, const char *format, ...) {
+witan_text_format(witan_text *self, const char *format, ...)
+{
     va_list arguments;
     va_start(arguments, format);
     int size = vsnprintf(NULL, 0, format, arguments);
@@ -81,7 +86,8 @@ witan_text_format(witan_text *self, const char *format, ...) {
 }
 
 void
-witan_text_json_string(witan_text *self, const char *value) {
+witan_text_json_string(witan_text *self, const char *value)
+{
     witan_text_add(self, "\"", 1);
     for (; *value != '\0'; value++) {
         unsigned char c = (unsigned char)*value;
@@ -97,7 +103,8 @@ witan_text_json_string(witan_text *self, const char *value) {
 }
 
 void
-witan_text_json_number(witan_text *self, double value) {
+witan_text_json_number(witan_text *self, double value)
+{
     char digits[40];
     int size = 0;
     if (!isfinite(value)) {
@@ -119,7 +126,8 @@ enum {
 
 /* Levenshtein distance with two rows; words longer than WORD_MAX count as far. */
 static size_t
-edit_distance(const char *a, const char *b) {
+edit_distance(const char *a, const char *b)
+{
     size_t m = strlen(a), n = strlen(b);
     size_t row[WORD_MAX + 1];
     if (m > WORD_MAX || n > WORD_MAX) {
@@ -144,7 +152,8 @@ edit_distance(const char *a, const char *b) {
 }
 
 const char *
-witan_text_nearest(const char *word, const char *const *words, size_t count) {
+witan_text_nearest(const char *word, const char *const *words, size_t count)
+{
     const char *nearest = NULL;
     size_t least = 3 + strlen(word) / 4;
     for (size_t i = 0; i < count; i++) {
@@ -158,7 +167,8 @@ witan_text_nearest(const char *word, const char *const *words, size_t count) {
 }
 
 bool
-witan_text_parse_u64(const char *text, uint64_t *out) {
+witan_text_parse_u64(const char *text, uint64_t *out)
+{
     char *end;
     if (text[0] < '0' || text[0] > '9') {
         return false;
@@ -173,7 +183,8 @@ witan_text_parse_u64(const char *text, uint64_t *out) {
 }
 
 bool
-witan_text_parse_double(const char *text, double *out) {
+witan_text_parse_double(const char *text, double *out)
+{
     char *end;
     if (text[0] == '\0' || text[0] == ' ' || text[0] == '\t' || text[0] == '\n') {
         return false;

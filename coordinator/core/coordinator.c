@@ -33,7 +33,8 @@ struct witan_coordinator {
 };
 
 const char *
-witan_refusal_text(witan_refusal refusal) {
+witan_refusal_text(witan_refusal refusal)
+{
     switch (refusal) {
     case WITAN_REFUSAL_NONE:
         return "none";
@@ -55,7 +56,8 @@ witan_refusal_text(witan_refusal refusal) {
 
 witan_status
 witan_coordinator_new(witan_coordinator **out, const witan_coordinator_config *config,
-                      const witan_allocator *allocator) {
+                      const witan_allocator *allocator)
+{
     *out = NULL;
     if (config->clients == 0 || config->rounds == 0 || config->strategy == NULL) {
         return WITAN_E_INVALID;
@@ -83,14 +85,16 @@ witan_coordinator_new(witan_coordinator **out, const witan_coordinator_config *c
 }
 
 static void
-forget_fresh(witan_coordinator *self, size_t n) {
+forget_fresh(witan_coordinator *self, size_t n)
+{
     witan_soft_labels_fini(&self->client[n].labels, self->allocator);
     witan_free(self->allocator, self->client[n].parameters);
     self->client[n].parameters = NULL;
 }
 
 static void
-forget_fusion(witan_coordinator *self) {
+forget_fusion(witan_coordinator *self)
+{
     for (size_t i = 0; i < self->speakers; i++) {
         witan_soft_labels_fini(&self->mixed[i], self->allocator);
     }
@@ -104,7 +108,8 @@ forget_fusion(witan_coordinator *self) {
 
 /* Actions that nobody took out keep their payload here. */
 static void
-clear_actions(witan_coordinator *self) {
+clear_actions(witan_coordinator *self)
+{
     for (size_t i = 0; i < self->actions_count; i++) {
         witan_message_fini(&self->actions[i].message, self->allocator);
     }
@@ -112,7 +117,8 @@ clear_actions(witan_coordinator *self) {
 }
 
 void
-witan_coordinator_free(witan_coordinator **self) {
+witan_coordinator_free(witan_coordinator **self)
+{
     witan_coordinator *it = *self;
     if (it == NULL) {
         return;
@@ -137,7 +143,8 @@ witan_coordinator_free(witan_coordinator **self) {
 }
 
 static witan_coordinator_action *
-act(witan_coordinator *self, witan_coordinator_action_kind kind) {
+act(witan_coordinator *self, witan_coordinator_action_kind kind)
+{
     WITAN_ASSERT(self->actions_count < self->actions_room);
     witan_coordinator_action *action = &self->actions[self->actions_count++];
     memset(action, 0, sizeof *action);
@@ -146,7 +153,8 @@ act(witan_coordinator *self, witan_coordinator_action_kind kind) {
 }
 
 static witan_message *
-send_to(witan_coordinator *self, size_t client, witan_message_kind kind) {
+send_to(witan_coordinator *self, size_t client, witan_message_kind kind)
+{
     witan_message *message = &act(self, WITAN_COORDINATOR_SEND)->message;
     message->kind = kind;
     message->client = (uint32_t)client;
@@ -155,7 +163,8 @@ send_to(witan_coordinator *self, size_t client, witan_message_kind kind) {
 }
 
 static void
-start_timer(witan_coordinator *self, uint64_t now_ms) {
+start_timer(witan_coordinator *self, uint64_t now_ms)
+{
     self->timer++;
     if (self->config.deadline_ms != 0) {
         witan_coordinator_action *action = act(self, WITAN_COORDINATOR_SET_TIMER);
@@ -165,7 +174,8 @@ start_timer(witan_coordinator *self, uint64_t now_ms) {
 }
 
 static void
-end_round(witan_coordinator *self) {
+end_round(witan_coordinator *self)
+{
     self->phase = PHASE_BETWEEN;
     self->timer++;
     self->round++;
@@ -178,7 +188,8 @@ end_round(witan_coordinator *self) {
 
 /* Draws who is asked this round: a shuffle keyed by the round alone. */
 static void
-choose_participants(witan_coordinator *self) {
+choose_participants(witan_coordinator *self)
+{
     size_t n = self->config.clients;
     size_t count = (size_t)(self->config.participation * (double)n + 0.5);
     count = count < 1 ? 1 : (count > n ? n : count);
@@ -198,7 +209,8 @@ choose_participants(witan_coordinator *self) {
 }
 
 static void
-open_round(witan_coordinator *self, uint64_t now_ms) {
+open_round(witan_coordinator *self, uint64_t now_ms)
+{
     size_t n = self->config.clients;
     forget_fusion(self);
     for (size_t i = 0; i < n; i++) {
@@ -227,14 +239,16 @@ open_round(witan_coordinator *self, uint64_t now_ms) {
 }
 
 static void
-begin_fusion(witan_coordinator *self) {
+begin_fusion(witan_coordinator *self)
+{
     self->phase = PHASE_FUSE;
     self->timer++;
     (void)act(self, WITAN_COORDINATOR_FUSE);
 }
 
 static void
-refuse(witan_coordinator *self, const witan_message *message, witan_refusal refusal) {
+refuse(witan_coordinator *self, const witan_message *message, witan_refusal refusal)
+{
     witan_coordinator_action *action = act(self, WITAN_COORDINATOR_REFUSED);
     action->message.kind = message->kind;
     action->message.client = message->client;
@@ -243,7 +257,8 @@ refuse(witan_coordinator *self, const witan_message *message, witan_refusal refu
 }
 
 static bool
-knowledge_has_shape(const witan_coordinator *self, const witan_message *message) {
+knowledge_has_shape(const witan_coordinator *self, const witan_message *message)
+{
     const witan_coordinator_config *config = &self->config;
     if (config->strategy->exchange == WITAN_EXCHANGE_PARAMETERS) {
         return message->parameters != NULL &&
@@ -258,7 +273,8 @@ knowledge_has_shape(const witan_coordinator *self, const witan_message *message)
 }
 
 static bool
-parameters_are_finite(const witan_message *message) {
+parameters_are_finite(const witan_message *message)
+{
     for (size_t i = 0; i < message->parameters_count; i++) {
         if (!(message->parameters[i] - message->parameters[i] == 0.0f)) {
             return false;
@@ -268,14 +284,16 @@ parameters_are_finite(const witan_message *message) {
 }
 
 static bool
-knowledge_is_sound(const witan_coordinator *self, const witan_message *message) {
+knowledge_is_sound(const witan_coordinator *self, const witan_message *message)
+{
     return self->config.strategy->exchange == WITAN_EXCHANGE_PARAMETERS
                ? parameters_are_finite(message)
                : witan_soft_labels_check(&message->labels, NULL) == WITAN_OK;
 }
 
 static void
-take_knowledge(witan_coordinator *self, witan_message *message) {
+take_knowledge(witan_coordinator *self, witan_message *message)
+{
     witan_coordinator_client *client = &self->client[message->client];
     bool current = message->round == self->round && client->asked &&
                    self->phase != PHASE_BETWEEN && self->phase != PHASE_FINISHED;
@@ -317,7 +335,8 @@ take_knowledge(witan_coordinator *self, witan_message *message) {
 }
 
 static void
-take_done(witan_coordinator *self, const witan_message *message) {
+take_done(witan_coordinator *self, const witan_message *message)
+{
     witan_coordinator_client *client = &self->client[message->client];
     if (message->round != self->round || self->phase != PHASE_SETTLE ||
         !client->asked || client->done ||
@@ -332,7 +351,8 @@ take_done(witan_coordinator *self, const witan_message *message) {
 }
 
 static void
-take_message(witan_coordinator *self, witan_message *message) {
+take_message(witan_coordinator *self, witan_message *message)
+{
     if (message->client >= self->config.clients) {
         refuse(self, message, WITAN_REFUSAL_STRANGER);
     } else if (message->kind == WITAN_MESSAGE_KNOWLEDGE) {
@@ -346,7 +366,8 @@ take_message(witan_coordinator *self, witan_message *message) {
 }
 
 static void
-distribute(witan_coordinator *self, uint64_t now_ms) {
+distribute(witan_coordinator *self, uint64_t now_ms)
+{
     bool parameters = self->config.strategy->exchange == WITAN_EXCHANGE_PARAMETERS;
     self->phase = PHASE_SETTLE;
     for (size_t i = 0; i < self->speakers; i++) {
@@ -371,7 +392,8 @@ distribute(witan_coordinator *self, uint64_t now_ms) {
 }
 
 static void
-take_timer(witan_coordinator *self, uint64_t timer) {
+take_timer(witan_coordinator *self, uint64_t timer)
+{
     if (timer != self->timer) {
         return;
     }
@@ -389,7 +411,8 @@ take_timer(witan_coordinator *self, uint64_t timer) {
 void
 witan_coordinator_step(witan_coordinator *self, uint64_t now_ms,
                        const witan_coordinator_event *event,
-                       witan_coordinator_actions *actions) {
+                       witan_coordinator_actions *actions)
+{
     clear_actions(self);
     switch (event->kind) {
     case WITAN_COORDINATOR_NEXT:
@@ -413,7 +436,8 @@ witan_coordinator_step(witan_coordinator *self, uint64_t now_ms,
 }
 
 static witan_status
-fuse_parameters(witan_coordinator *self, const size_t *samples) {
+fuse_parameters(witan_coordinator *self, const size_t *samples)
+{
     size_t n = self->speakers;
     witan_fusion_input input = {n, NULL, samples};
     const float **blocks = witan_zalloc(self->allocator, n, sizeof *blocks);
@@ -438,7 +462,8 @@ fuse_parameters(witan_coordinator *self, const size_t *samples) {
 }
 
 static witan_status
-fuse_knowledge(witan_coordinator *self, const size_t *samples) {
+fuse_knowledge(witan_coordinator *self, const size_t *samples)
+{
     size_t n = self->speakers;
     const witan_soft_labels **labels = witan_zalloc(self->allocator, n, sizeof *labels);
     if (labels == NULL) {
@@ -460,7 +485,8 @@ fuse_knowledge(witan_coordinator *self, const size_t *samples) {
 }
 
 witan_status
-witan_coordinator_fuse(witan_coordinator *self) {
+witan_coordinator_fuse(witan_coordinator *self)
+{
     WITAN_ASSERT(self->phase == PHASE_FUSE);
     forget_fusion(self);
     size_t n = 0;
@@ -488,18 +514,21 @@ witan_coordinator_fuse(witan_coordinator *self) {
 }
 
 size_t
-witan_coordinator_round(const witan_coordinator *self) {
+witan_coordinator_round(const witan_coordinator *self)
+{
     return self->round;
 }
 
 const witan_coordinator_client *
-witan_coordinator_client_at(const witan_coordinator *self, size_t client) {
+witan_coordinator_client_at(const witan_coordinator *self, size_t client)
+{
     WITAN_ASSERT(client < self->config.clients);
     return &self->client[client];
 }
 
 size_t
-witan_coordinator_awaited(const witan_coordinator *self) {
+witan_coordinator_awaited(const witan_coordinator *self)
+{
     switch (self->phase) {
     case PHASE_COLLECT:
         return self->asked - self->answered;
@@ -514,7 +543,8 @@ witan_coordinator_awaited(const witan_coordinator *self) {
 }
 
 bool
-witan_coordinator_weights(const witan_coordinator *self, double *W) {
+witan_coordinator_weights(const witan_coordinator *self, double *W)
+{
     size_t n = self->config.clients;
     if (!self->fused) {
         return false;
@@ -530,7 +560,8 @@ witan_coordinator_weights(const witan_coordinator *self, double *W) {
 }
 
 void
-witan_coordinator_restore(witan_coordinator *self, size_t round) {
+witan_coordinator_restore(witan_coordinator *self, size_t round)
+{
     WITAN_ASSERT(self->phase == PHASE_BETWEEN && round <= self->config.rounds);
     self->round = round;
     self->phase = round == self->config.rounds ? PHASE_FINISHED : PHASE_BETWEEN;
@@ -538,7 +569,8 @@ witan_coordinator_restore(witan_coordinator *self, size_t round) {
 
 void
 witan_coordinator_restore_stale(witan_coordinator *self, size_t client,
-                                witan_soft_labels *labels, uint32_t round) {
+                                witan_soft_labels *labels, uint32_t round)
+{
     WITAN_ASSERT(client < self->config.clients);
     witan_soft_labels_fini(&self->client[client].stale, self->allocator);
     self->client[client].stale = *labels;

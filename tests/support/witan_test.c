@@ -17,7 +17,8 @@ static uint64_t seed_in_use;
 static bool seed_was_asked;
 
 static bool
-record(bool ok) {
+record(bool ok)
+{
     checks++;
     if (!ok) {
         failures++;
@@ -29,7 +30,8 @@ record(bool ok) {
 }
 
 bool
-witan_test_check(bool ok, const char *file, int line, const char *text) {
+witan_test_check(bool ok, const char *file, int line, const char *text)
+{
     if (!ok) {
         fprintf(stderr, "%s:%d: %s: failed: %s\n", file, line, current, text);
     }
@@ -38,7 +40,8 @@ witan_test_check(bool ok, const char *file, int line, const char *text) {
 
 bool
 witan_test_status(int actual, int expected, const char *file, int line,
-                  const char *text) {
+                  const char *text)
+{
     bool ok = actual == expected;
     if (!ok) {
         fprintf(stderr, "%s:%d: %s: %s is \"%s\", expected \"%s\"\n", file, line,
@@ -50,7 +53,8 @@ witan_test_status(int actual, int expected, const char *file, int line,
 
 /* Equal infinities are near; NaN is near nothing. */
 static bool
-near(double actual, double expected, double absolute, double relative) {
+near(double actual, double expected, double absolute, double relative)
+{
     if (isinf(expected) || isinf(actual)) {
         return actual == expected;
     }
@@ -59,7 +63,8 @@ near(double actual, double expected, double absolute, double relative) {
 
 bool
 witan_test_near(double actual, double expected, double absolute, double relative,
-                const char *file, int line, const char *text) {
+                const char *file, int line, const char *text)
+{
     bool ok = near(actual, expected, absolute, relative);
     if (!ok) {
         fprintf(stderr, "%s:%d: %s: %s is %.17g, expected %.17g\n", file, line, current,
@@ -70,7 +75,8 @@ witan_test_near(double actual, double expected, double absolute, double relative
 
 bool
 witan_test_string(const char *actual, const char *expected, const char *file, int line,
-                  const char *text) {
+                  const char *text)
+{
     bool ok = actual != NULL && strcmp(actual, expected) == 0;
     if (!ok) {
         fprintf(stderr, "%s:%d: %s: %s is \"%s\", expected \"%s\"\n", file, line,
@@ -81,7 +87,8 @@ witan_test_string(const char *actual, const char *expected, const char *file, in
 
 bool
 witan_test_contains(const char *text, const char *part, const char *file, int line,
-                    const char *expression) {
+                    const char *expression)
+{
     bool ok = text != NULL && strstr(text, part) != NULL;
     if (!ok) {
         fprintf(stderr, "%s:%d: %s: %s is \"%s\", expected it to contain \"%s\"\n",
@@ -93,7 +100,8 @@ witan_test_contains(const char *text, const char *part, const char *file, int li
 bool
 witan_test_floats(const float *actual, const float *expected, size_t count,
                   double absolute, double relative, const char *file, int line,
-                  const char *text) {
+                  const char *text)
+{
     for (size_t i = 0; i < count; i++) {
         if (!near((double)actual[i], (double)expected[i], absolute, relative)) {
             fprintf(stderr, "%s:%d: %s: %s[%zu] is %.9g, expected %.9g\n", file, line,
@@ -107,7 +115,8 @@ witan_test_floats(const float *actual, const float *expected, size_t count,
 bool
 witan_test_golden(const float *actual, const double *expected, size_t count,
                   double absolute, double relative, const char *file, int line,
-                  const char *text) {
+                  const char *text)
+{
     for (size_t i = 0; i < count; i++) {
         if (!near((double)actual[i], expected[i], absolute, relative)) {
             fprintf(stderr, "%s:%d: %s: %s[%zu] is %.9g, expected %.9g\n", file, line,
@@ -119,7 +128,8 @@ witan_test_golden(const float *actual, const double *expected, size_t count,
 }
 
 void
-witan_test_run(void (*function)(void), const char *name) {
+witan_test_run(void (*function)(void), const char *name)
+{
     size_t before = failures;
     current = name;
     function();
@@ -127,7 +137,8 @@ witan_test_run(void (*function)(void), const char *name) {
 }
 
 static int
-remove_entry(const char *path, const struct stat *status, int type, struct FTW *walk) {
+remove_entry(const char *path, const struct stat *status, int type, struct FTW *walk)
+{
     (void)status;
     (void)type;
     (void)walk;
@@ -135,7 +146,8 @@ remove_entry(const char *path, const struct stat *status, int type, struct FTW *
 }
 
 int
-witan_test_finish(void) {
+witan_test_finish(void)
+{
     if (directory[0] != '\0') {
         (void)nftw(directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
     }
@@ -148,7 +160,8 @@ witan_test_finish(void) {
 }
 
 uint64_t
-witan_test_seed(uint64_t fallback) {
+witan_test_seed(uint64_t fallback)
+{
     const char *text = getenv("WITAN_SEED");
     seed_in_use = text != NULL ? strtoull(text, NULL, 10) : fallback;
     seed_was_asked = true;
@@ -156,13 +169,15 @@ witan_test_seed(uint64_t fallback) {
 }
 
 static _Noreturn void
-die(const char *what, const char *name) {
+die(const char *what, const char *name)
+{
     fprintf(stderr, "%s: %s: %s\n", current, what, name);
     exit(1);
 }
 
 static size_t
-type_size(const char *descr) {
+type_size(const char *descr)
+{
     if (strcmp(descr, "<f8") == 0 || strcmp(descr, "<i8") == 0) {
         return 8;
     }
@@ -173,7 +188,8 @@ type_size(const char *descr) {
 }
 
 static double
-element(const char *descr, const char *at) {
+element(const char *descr, const char *at)
+{
     double f8;
     float f4;
     int64_t i8;
@@ -198,7 +214,8 @@ element(const char *descr, const char *at) {
 }
 
 witan_golden
-witan_golden_load(const char *name) {
+witan_golden_load(const char *name)
+{
     witan_golden self = {0};
     char path[1024], descr[16] = "";
     size_t size = 0;
@@ -239,13 +256,15 @@ witan_golden_load(const char *name) {
 }
 
 void
-witan_golden_free(witan_golden *self) {
+witan_golden_free(witan_golden *self)
+{
     free(self->values);
     self->values = NULL;
 }
 
 float *
-witan_golden_floats(const witan_golden *self) {
+witan_golden_floats(const witan_golden *self)
+{
     float *floats = calloc(self->count + 1, sizeof *floats);
     for (size_t i = 0; i < self->count; i++) {
         floats[i] = (float)self->values[i];
@@ -254,7 +273,8 @@ witan_golden_floats(const witan_golden *self) {
 }
 
 const char *
-witan_test_directory(void) {
+witan_test_directory(void)
+{
     if (directory[0] == '\0') {
         const char *base = getenv("TMPDIR");
         (void)snprintf(directory, sizeof directory, "%s/witan-test-XXXXXX",
@@ -267,7 +287,8 @@ witan_test_directory(void) {
 }
 
 const char *
-witan_test_path(const char *name) {
+witan_test_path(const char *name)
+{
     static char paths[8][1024];
     static unsigned next;
     char *path = paths[next++ % 8];
@@ -276,7 +297,8 @@ witan_test_path(const char *name) {
 }
 
 void
-witan_test_write(const char *path, const void *bytes, size_t size) {
+witan_test_write(const char *path, const void *bytes, size_t size)
+{
     FILE *file = fopen(path, "wb");
     if (file == NULL || fwrite(bytes, 1, size, file) != size || fclose(file) != 0) {
         die("cannot write", path);
@@ -284,7 +306,8 @@ witan_test_write(const char *path, const void *bytes, size_t size) {
 }
 
 char *
-witan_test_read(const char *path, size_t *size) {
+witan_test_read(const char *path, size_t *size)
+{
     FILE *file = fopen(path, "rb");
     char *bytes = NULL;
     size_t used = 0, room = 0;
@@ -311,7 +334,8 @@ witan_test_read(const char *path, size_t *size) {
 }
 
 static void *
-failing_allocate(void *context, size_t size) {
+failing_allocate(void *context, size_t size)
+{
     witan_failing_allocator *self = context;
     const witan_allocator *heap = witan_allocator_default();
     self->allocations++;
@@ -323,7 +347,8 @@ failing_allocate(void *context, size_t size) {
 }
 
 static void
-failing_release(void *context, void *block) {
+failing_release(void *context, void *block)
+{
     witan_failing_allocator *self = context;
     const witan_allocator *heap = witan_allocator_default();
     if (block != NULL) {
@@ -333,7 +358,8 @@ failing_release(void *context, void *block) {
 }
 
 void
-witan_failing_allocator_init(witan_failing_allocator *self, size_t fail_at) {
+witan_failing_allocator_init(witan_failing_allocator *self, size_t fail_at)
+{
     memset(self, 0, sizeof *self);
     self->allocator.allocate = failing_allocate;
     self->allocator.release = failing_release;
