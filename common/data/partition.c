@@ -10,7 +10,8 @@
 #include "data/partition_rules.h"
 
 const char *
-witan_partition_kind_name(witan_partition_kind kind) {
+witan_partition_kind_name(witan_partition_kind kind)
+{
     static const char *const names[] = {
         [WITAN_PARTITION_IID] = "iid",
         [WITAN_PARTITION_DIRICHLET] = "dirichlet",
@@ -24,7 +25,8 @@ witan_partition_kind_name(witan_partition_kind kind) {
 }
 
 void
-witan_partition_fini(witan_partition *self, const witan_allocator *allocator) {
+witan_partition_fini(witan_partition *self, const witan_allocator *allocator)
+{
     witan_free(allocator, self->global_rows);
     witan_free(allocator, self->rows);
     witan_free(allocator, self->test);
@@ -34,7 +36,8 @@ witan_partition_fini(witan_partition *self, const witan_allocator *allocator) {
 
 /* The config keys that a kind reads. */
 static witan_status
-check_kind(const witan_partition_config *config, witan_diag *diag) {
+check_kind(const witan_partition_config *config, witan_diag *diag)
+{
     switch (config->kind) {
     case WITAN_PARTITION_DIRICHLET:
     case WITAN_PARTITION_DIRICHLET_CLIENT:
@@ -86,7 +89,8 @@ check_kind(const witan_partition_config *config, witan_diag *diag) {
 
 static witan_status
 check_config(const witan_partition_config *config, const witan_dataset *train,
-             const witan_dataset *test, witan_diag *diag) {
+             const witan_dataset *test, witan_diag *diag)
+{
     if (config->clients == 0 || config->clients > WITAN_CLIENTS_MAX) {
         return witan_diag_fail(diag, WITAN_E_CONFIG,
                                "clients is %zu: set it between 1 and %zu",
@@ -120,7 +124,8 @@ check_config(const witan_partition_config *config, const witan_dataset *train,
 
 /* Rows that every client needs before its test part is cut off. */
 static size_t
-rows_needed(const witan_partition_config *config) {
+rows_needed(const witan_partition_config *config)
+{
     size_t least = config->own_test_from_global ? 1 : 2;
     return config->minimum_samples > least ? config->minimum_samples : least;
 }
@@ -128,7 +133,8 @@ rows_needed(const witan_partition_config *config) {
 /* rows [samples] becomes: transfer rows, rows to deal, rows beyond the limit. */
 static witan_status
 choose_rows(witan_partition *out, const witan_partition_config *config, size_t samples,
-            witan_diag *diag) {
+            witan_diag *diag)
+{
     size_t limit =
         config->limit == 0 || config->limit > samples ? samples : config->limit;
     if (config->transfer_samples > limit) {
@@ -171,7 +177,8 @@ choose_rows(witan_partition *out, const witan_partition_config *config, size_t s
  * grouped by key, in order within a group. */
 static void
 group_positions(uint32_t *grouped, size_t *start, const uint32_t *rows,
-                const uint32_t *labels, size_t count, size_t groups) {
+                const uint32_t *labels, size_t count, size_t groups)
+{
     memset(start, 0, (groups + 1) * sizeof *start);
     for (size_t i = 0; i < count; i++) {
         start[labels[rows == NULL ? i : rows[i]] + 1]++;
@@ -189,7 +196,8 @@ group_positions(uint32_t *grouped, size_t *start, const uint32_t *rows,
 /* Reorders rows[0..count) so that each client's stand together; scratch [count]. */
 static void
 build_lists(witan_partition *out, const witan_deal *deal, uint32_t *rows,
-            uint32_t *scratch) {
+            uint32_t *scratch)
+{
     memcpy(scratch, rows, deal->count * sizeof *rows);
     size_t begin = 0;
     for (size_t n = 0; n < out->clients; n++) {
@@ -209,7 +217,8 @@ build_lists(witan_partition *out, const witan_deal *deal, uint32_t *rows,
 static witan_status
 deal_rows(witan_partition *out, const witan_partition_config *config,
           const witan_dataset *train, const witan_allocator *allocator,
-          witan_diag *diag) {
+          witan_diag *diag)
+{
     out->rows = witan_alloc(allocator, train->samples, sizeof *out->rows);
     if (out->rows == NULL) {
         return WITAN_E_MEMORY;
@@ -244,13 +253,15 @@ deal_rows(witan_partition *out, const witan_partition_config *config,
 /* The stream of a client's own test part. */
 static void
 own_test_stream(const witan_partition_config *config, size_t client,
-                witan_random *random) {
+                witan_random *random)
+{
     witan_random_init(random, config->seed, (uint32_t)client, 0, WITAN_PURPOSE_SPLIT);
 }
 
 /* At least one row is tested on, at least one is left to train on. */
 static void
-cut_holdouts(witan_partition *out, const witan_partition_config *config) {
+cut_holdouts(witan_partition *out, const witan_partition_config *config)
+{
     for (size_t n = 0; n < out->clients; n++) {
         witan_indices *own = &out->train[n];
         witan_random random;
@@ -284,7 +295,8 @@ typedef struct global_pool {
 
 /* Larger remainder first, then lower class. */
 static int
-compare_quotas(const void *left, const void *right) {
+compare_quotas(const void *left, const void *right)
+{
     const quota *a = left;
     const quota *b = right;
     if (a->remainder != b->remainder) {
@@ -294,7 +306,8 @@ compare_quotas(const void *left, const void *right) {
 }
 
 static size_t
-pool_rows(const global_pool *pool, size_t c) {
+pool_rows(const global_pool *pool, size_t c)
+{
     return pool->start[c + 1] - pool->start[c];
 }
 
@@ -303,7 +316,8 @@ pool_rows(const global_pool *pool, size_t c) {
  * remainder. The whole part shrinks until every class has enough rows, so that the mix
  * is kept. Returns the sum; 0 when they have no class in common. */
 static size_t
-count_mix(global_pool *pool, const witan_indices *own, const uint32_t *labels) {
+count_mix(global_pool *pool, const witan_indices *own, const uint32_t *labels)
+{
     size_t common = 0;
     memset(pool->counts, 0, pool->classes * sizeof *pool->counts);
     for (size_t i = 0; i < own->count; i++) {
@@ -345,10 +359,20 @@ count_mix(global_pool *pool, const witan_indices *own, const uint32_t *labels) {
     return sum;
 }
 
+static int
+compare_rows(const void *left, const void *right)
+{
+    uint32_t a = *(const uint32_t *)left;
+    uint32_t b = *(const uint32_t *)right;
+    return (a > b) - (a < b);
+}
+
 /* Draws counts[c] rows of each class without replacement. The swaps are undone, so that
  * a client's draw depends on its own stream alone. */
 static void
-draw_mix(global_pool *pool, witan_random *random, uint32_t *items) {
+draw_mix(global_pool *pool, witan_random *random, const witan_indices *list)
+{
+    uint32_t *items = list->items;
     for (size_t c = 0; c < pool->classes; c++) {
         uint32_t *rows = pool->rows + pool->start[c];
         uint32_t count = (uint32_t)pool_rows(pool, c);
@@ -366,12 +390,14 @@ draw_mix(global_pool *pool, witan_random *random, uint32_t *items) {
             rows[pool->swaps[i]] = row;
         }
     }
+    qsort(list->items, list->count, sizeof *list->items, compare_rows);
 }
 
 static witan_status
 draw_from_pool(witan_partition *out, const witan_partition_config *config,
                global_pool *pool, const witan_dataset *train,
-               const witan_allocator *allocator, witan_diag *diag) {
+               const witan_allocator *allocator, witan_diag *diag)
+{
     size_t total = 0;
     for (size_t n = 0; n < out->clients; n++) {
         out->test[n].count = count_mix(pool, &out->train[n], train->labels);
@@ -393,9 +419,9 @@ draw_from_pool(witan_partition *out, const witan_partition_config *config,
         witan_random random;
         own_test_stream(config, n, &random);
         (void)count_mix(pool, &out->train[n], train->labels);
-        draw_mix(pool, &random, items);
         out->test[n].items = items;
         items += out->test[n].count;
+        draw_mix(pool, &random, &out->test[n]);
     }
     return WITAN_OK;
 }
@@ -403,7 +429,8 @@ draw_from_pool(witan_partition *out, const witan_partition_config *config,
 static witan_status
 draw_global_tests(witan_partition *out, const witan_partition_config *config,
                   const witan_dataset *train, const witan_dataset *test,
-                  const witan_allocator *allocator, witan_diag *diag) {
+                  const witan_allocator *allocator, witan_diag *diag)
+{
     witan_status status = WITAN_E_MEMORY;
     size_t wanted = (size_t)(config->own_test_fraction * (double)test->samples + 0.5);
     global_pool pool = {
@@ -432,7 +459,8 @@ draw_global_tests(witan_partition *out, const witan_partition_config *config,
 static witan_status
 fill(witan_partition *out, const witan_partition_config *config,
      const witan_dataset *train, const witan_dataset *test,
-     const witan_allocator *allocator, witan_diag *diag) {
+     const witan_allocator *allocator, witan_diag *diag)
+{
     bool has_tests = false;
     out->clients = config->clients;
     out->train = witan_zalloc(allocator, config->clients, sizeof *out->train);
@@ -459,7 +487,8 @@ fill(witan_partition *out, const witan_partition_config *config,
 witan_status
 witan_partition_make(witan_partition *out, const witan_partition_config *config,
                      const witan_dataset *train, const witan_dataset *test,
-                     const witan_allocator *allocator, witan_diag *diag) {
+                     const witan_allocator *allocator, witan_diag *diag)
+{
     memset(out, 0, sizeof *out);
     WITAN_TRY(check_config(config, train, test, diag));
     witan_status status = fill(out, config, train, test, allocator, diag);
@@ -472,7 +501,8 @@ witan_partition_make(witan_partition *out, const witan_partition_config *config,
 }
 
 static void
-digest_list(witan_digest *digest, const witan_indices *list) {
+digest_list(witan_digest *digest, const witan_indices *list)
+{
     unsigned char bytes[4096];
     witan_digest_update_u64(digest, list->count);
     for (size_t i = 0; i < list->count;) {
@@ -487,7 +517,8 @@ digest_list(witan_digest *digest, const witan_indices *list) {
 }
 
 void
-witan_partition_digest(const witan_partition *self, uint8_t out[32]) {
+witan_partition_digest(const witan_partition *self, uint8_t out[32])
+{
     witan_digest digest;
     witan_digest_init(&digest);
     witan_digest_update_u64(&digest, self->clients);
@@ -502,7 +533,8 @@ witan_partition_digest(const witan_partition *self, uint8_t out[32]) {
 
 void
 witan_partition_histogram(const witan_partition *self, const witan_dataset *train,
-                          uint32_t *counts) {
+                          uint32_t *counts)
+{
     memset(counts, 0, self->clients * train->classes * sizeof *counts);
     for (size_t n = 0; n < self->clients; n++) {
         for (size_t i = 0; i < self->train[n].count; i++) {

@@ -8,6 +8,7 @@
 #ifndef WITAN_DATA_PARTITION_H
 #define WITAN_DATA_PARTITION_H
 
+#include "base/text.h"
 #include "data/dataset.h"
 
 /* Transfer rows are drawn first, uniformly; the rows left (`limit` of all) are dealt:
@@ -72,8 +73,8 @@ typedef struct witan_indices {
 typedef struct witan_partition {
     size_t clients;
     witan_indices *train; /* [clients] owned; rows of the training set */
-    witan_indices *test;  /* [clients] owned; rows of the training set (holdout) or of
-                             the global test set (test_is_global) */
+    witan_indices *test;  /* [clients] owned; rows of the training set (holdout) or,
+                             ascending, of the global test set (test_is_global) */
     bool test_is_global;
     witan_indices transfer; /* rows of the training set; disjoint from every client */
     size_t unused;          /* training rows that nobody holds */
@@ -107,6 +108,11 @@ WITAN_NODISCARD witan_status witan_partition_save(const witan_partition *self,
                                                   const char *directory,
                                                   const witan_allocator *allocator,
                                                   witan_diag *diag);
+
+/* Sizes, class counts and digest as a JSON object with a final newline: what split.json
+ * holds. Failures stick in out->status. */
+void witan_partition_summary(witan_text *out, const witan_partition *self,
+                             const witan_dataset *train);
 
 /* Digest of all index lists: equal digests, equal partitions. */
 void witan_partition_digest(const witan_partition *self, uint8_t out[32]);

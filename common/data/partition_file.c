@@ -14,6 +14,8 @@ enum {
     PATH_SIZE = WITAN_PATH_MAX + 64
 };
 
+#define SUMMARY_BYTES_MAX ((size_t)1 << 30)
+
 static const char public_name[] = "public.idx";
 
 /* What a row is held by: public.idx, or client n's training (2n) or test (2n + 1) list.
@@ -23,7 +25,8 @@ static const char public_name[] = "public.idx";
 
 /* The file of a client's list, with `digits` digits. */
 static void
-format_name(char out[64], size_t client, int digits, bool is_test) {
+format_name(char out[64], size_t client, int digits, bool is_test)
+{
     (void)snprintf(out, 64, "client_%0*zu%s.idx", digits, client,
                    is_test ? ".test" : "");
 }
@@ -44,13 +47,15 @@ typedef struct reader {
 } reader;
 
 static witan_status
-fail_io(witan_diag *diag, const char *path, const char *what) {
+fail_io(witan_diag *diag, const char *path, const char *what)
+{
     return witan_diag_fail(diag, WITAN_E_IO, "%s: %s: %s", path, what, strerror(errno));
 }
 
 /* client_<digits>.idx or client_<digits>.test.idx, two to nine digits. */
 static bool
-parse_name(const char *name, size_t *client, int *digits, bool *is_test) {
+parse_name(const char *name, size_t *client, int *digits, bool *is_test)
+{
     static const char prefix[] = "client_";
     if (strncmp(name, prefix, sizeof prefix - 1) != 0) {
         return false;
@@ -68,7 +73,8 @@ parse_name(const char *name, size_t *client, int *digits, bool *is_test) {
 
 /* Notes one entry of the directory; self->digits may be NULL when only counting. */
 static witan_status
-scan_entry(reader *self, const char *name) {
+scan_entry(reader *self, const char *name)
+{
     size_t client;
     int digits;
     bool is_test;
@@ -98,7 +104,8 @@ scan_entry(reader *self, const char *name) {
 }
 
 static witan_status
-scan_directory(reader *self) {
+scan_directory(reader *self)
+{
     DIR *directory = opendir(self->directory);
     if (directory == NULL) {
         return fail_io(self->diag, self->directory, "cannot read this directory");
@@ -118,7 +125,8 @@ scan_directory(reader *self) {
 
 /* A phrase for the file that already holds a row. */
 static void
-describe_holder(const reader *self, uint32_t holder, char out[96]) {
+describe_holder(const reader *self, uint32_t holder, char out[96])
+{
     if (holder == PUBLIC) {
         (void)snprintf(out, 96, "%s holds too", public_name);
     } else {
@@ -129,7 +137,8 @@ describe_holder(const reader *self, uint32_t holder, char out[96]) {
 }
 
 static witan_status
-add_row(reader *self, const char *path, size_t entry, uint32_t row, uint32_t mark) {
+add_row(reader *self, const char *path, size_t entry, uint32_t row, uint32_t mark)
+{
     if (row >= self->samples) {
         return witan_diag_fail(self->diag, WITAN_E_DATA,
                                "%s: entry %zu is %d, but rows are 0 to %zu", path,
@@ -150,7 +159,8 @@ add_row(reader *self, const char *path, size_t entry, uint32_t row, uint32_t mar
 }
 
 static witan_status
-read_entries(reader *self, FILE *file, const char *path, uint32_t mark) {
+read_entries(reader *self, FILE *file, const char *path, uint32_t mark)
+{
     unsigned char bytes[4096];
     size_t size;
     size_t entry = 0;
@@ -171,7 +181,8 @@ read_entries(reader *self, FILE *file, const char *path, uint32_t mark) {
 }
 
 static witan_status
-read_list(reader *self, witan_indices *out, const char *name, uint32_t mark) {
+read_list(reader *self, witan_indices *out, const char *name, uint32_t mark)
+{
     char path[PATH_SIZE];
     (void)snprintf(path, sizeof path, "%s/%s", self->directory, name);
     FILE *file = fopen(path, "rb");
@@ -186,7 +197,8 @@ read_list(reader *self, witan_indices *out, const char *name, uint32_t mark) {
 }
 
 static witan_status
-check_files(const reader *self, bool want_tests) {
+check_files(const reader *self, bool want_tests)
+{
     if (self->train_files != self->clients) {
         return witan_diag_fail(self->diag, WITAN_E_CONFIG,
                                "clients is %zu but %s holds %zu client_*.idx files",
@@ -212,7 +224,8 @@ check_files(const reader *self, bool want_tests) {
 }
 
 static witan_status
-read_transfer(reader *self, witan_indices *out, const witan_partition_config *config) {
+read_transfer(reader *self, witan_indices *out, const witan_partition_config *config)
+{
     if (!self->has_public && config->transfer_samples > 0) {
         return witan_diag_fail(
             self->diag, WITAN_E_CONFIG,
@@ -238,7 +251,8 @@ read_transfer(reader *self, witan_indices *out, const witan_partition_config *co
 
 static witan_status
 read_clients(reader *self, witan_partition *out, bool has_tests,
-             const witan_partition_config *config) {
+             const witan_partition_config *config)
+{
     size_t least = has_tests || config->own_test_from_global ? 1 : 2;
     for (size_t n = 0; n < self->clients; n++) {
         char name[64];
@@ -272,7 +286,8 @@ read_clients(reader *self, witan_partition *out, bool has_tests,
 
 static witan_status
 read_all(reader *self, witan_partition *out, bool *has_tests,
-         const witan_partition_config *config) {
+         const witan_partition_config *config)
+{
     WITAN_TRY(scan_directory(self));
     WITAN_TRY(check_files(self, !config->own_test_from_global));
     *has_tests = self->test_files > 0 && !config->own_test_from_global;
@@ -288,7 +303,8 @@ read_all(reader *self, witan_partition *out, bool *has_tests,
 witan_status
 witan_partition_read(witan_partition *out, bool *has_tests,
                      const witan_partition_config *config, size_t samples,
-                     const witan_allocator *allocator, witan_diag *diag) {
+                     const witan_allocator *allocator, witan_diag *diag)
+{
     if (strlen(config->path) > WITAN_PATH_MAX) {
         return witan_diag_fail(diag, WITAN_E_LIMIT,
                                "data.partition.path is longer than %zu bytes",
@@ -314,7 +330,8 @@ witan_partition_read(witan_partition *out, bool *has_tests,
 
 /* Flushes, checks and closes; a full disk shows up here at the latest. */
 static witan_status
-close_written(FILE *file, const char *path, witan_diag *diag) {
+close_written(FILE *file, const char *path, witan_diag *diag)
+{
     int reason = fflush(file) != 0 ? errno : ferror(file) != 0 ? EIO : 0;
     if (reason == 0 && fsync(fileno(file)) != 0) {
         reason =
@@ -329,7 +346,8 @@ close_written(FILE *file, const char *path, witan_diag *diag) {
 
 static witan_status
 write_list(const witan_indices *list, const char *directory, const char *name,
-           witan_diag *diag) {
+           witan_diag *diag)
+{
     char path[PATH_SIZE];
     (void)snprintf(path, sizeof path, "%s/%s", directory, name);
     FILE *file = fopen(path, "wb");
@@ -346,53 +364,76 @@ write_list(const witan_indices *list, const char *directory, const char *name,
 }
 
 static void
-write_sizes(FILE *file, const char *key, const witan_indices *lists, size_t clients) {
-    (void)fprintf(file, "  \"%s\": [", key);
+add_sizes(witan_text *out, const char *key, const witan_indices *lists, size_t clients)
+{
+    witan_text_format(out, "  \"%s\": [", key);
     for (size_t n = 0; n < clients; n++) {
-        (void)fprintf(file, "%s%zu", n == 0 ? "" : ", ", lists[n].count);
+        witan_text_format(out, "%s%zu", n == 0 ? "" : ", ", lists[n].count);
     }
-    (void)fprintf(file, "],\n");
+    witan_text_format(out, "],\n");
 }
 
 /* counts [classes] is scratch. */
-static witan_status
-write_summary(const witan_partition *self, const witan_dataset *train,
-              const char *directory, uint32_t *counts, witan_diag *diag) {
-    char path[PATH_SIZE];
-    char hex[WITAN_DIGEST_HEX_SIZE];
-    uint8_t digest[WITAN_DIGEST_SIZE];
-    (void)snprintf(path, sizeof path, "%s/split.json", directory);
-    FILE *file = fopen(path, "w");
-    if (file == NULL) {
-        return fail_io(diag, path, "cannot create");
-    }
-    witan_partition_digest(self, digest);
-    witan_digest_hex(hex, digest);
-    (void)fprintf(file,
-                  "{\n  \"clients\": %zu,\n  \"public\": %zu,\n  \"unused\": %zu,\n"
-                  "  \"moved\": %zu,\n  \"own_test\": \"%s\",\n  \"digest\": \"%s\",\n",
-                  self->clients, self->transfer.count, self->unused, self->moved,
-                  self->test_is_global ? "global" : "holdout", hex);
-    write_sizes(file, "train", self->train, self->clients);
-    write_sizes(file, "test", self->test, self->clients);
-    (void)fprintf(file, "  \"histograms\": [");
+static void
+add_histograms(witan_text *out, const witan_partition *self, const witan_dataset *train,
+               uint32_t *counts)
+{
     for (size_t n = 0; n < self->clients; n++) {
         memset(counts, 0, train->classes * sizeof *counts);
         for (size_t i = 0; i < self->train[n].count; i++) {
             counts[train->labels[self->train[n].items[i]]]++;
         }
-        (void)fprintf(file, "%s\n    [", n == 0 ? "" : ",");
+        witan_text_format(out, "%s\n    [", n == 0 ? "" : ",");
         for (size_t c = 0; c < train->classes; c++) {
-            (void)fprintf(file, "%s%u", c == 0 ? "" : ", ", counts[c]);
+            witan_text_format(out, "%s%u", c == 0 ? "" : ", ", counts[c]);
         }
-        (void)fprintf(file, "]");
+        witan_text_format(out, "]");
     }
-    (void)fprintf(file, "\n  ]\n}\n");
+}
+
+void
+witan_partition_summary(witan_text *out, const witan_partition *self,
+                        const witan_dataset *train)
+{
+    char hex[WITAN_DIGEST_HEX_SIZE];
+    uint8_t digest[WITAN_DIGEST_SIZE];
+    uint32_t *counts = witan_alloc(out->allocator, train->classes, sizeof *counts);
+    if (counts == NULL) {
+        out->status = out->status == WITAN_OK ? WITAN_E_MEMORY : out->status;
+        return;
+    }
+    witan_partition_digest(self, digest);
+    witan_digest_hex(hex, digest);
+    witan_text_format(
+        out,
+        "{\n  \"clients\": %zu,\n  \"public\": %zu,\n  \"unused\": %zu,\n"
+        "  \"moved\": %zu,\n  \"own_test\": \"%s\",\n  \"digest\": \"%s\",\n",
+        self->clients, self->transfer.count, self->unused, self->moved,
+        self->test_is_global ? "global" : "holdout", hex);
+    add_sizes(out, "train", self->train, self->clients);
+    add_sizes(out, "test", self->test, self->clients);
+    witan_text_format(out, "  \"histograms\": [");
+    add_histograms(out, self, train, counts);
+    witan_text_format(out, "\n  ]\n}\n");
+    witan_free(out->allocator, counts);
+}
+
+static witan_status
+write_summary(const witan_text *summary, const char *directory, witan_diag *diag)
+{
+    char path[PATH_SIZE];
+    (void)snprintf(path, sizeof path, "%s/split.json", directory);
+    FILE *file = fopen(path, "wb");
+    if (file == NULL) {
+        return fail_io(diag, path, "cannot create");
+    }
+    (void)fwrite(summary->data, 1, summary->length, file);
     return close_written(file, path, diag);
 }
 
 static int
-digits_for(size_t clients) {
+digits_for(size_t clients)
+{
     int digits = 2;
     for (size_t last = clients - 1; last >= 100; last /= 10) {
         digits++;
@@ -401,8 +442,9 @@ digits_for(size_t clients) {
 }
 
 static witan_status
-write_all(const witan_partition *self, const witan_dataset *train,
-          const char *directory, uint32_t *counts, witan_diag *diag) {
+write_all(const witan_partition *self, const witan_text *summary, const char *directory,
+          witan_diag *diag)
+{
     int digits = digits_for(self->clients);
     if (self->transfer.count > 0) {
         WITAN_TRY(write_list(&self->transfer, directory, public_name, diag));
@@ -416,12 +458,13 @@ write_all(const witan_partition *self, const witan_dataset *train,
             WITAN_TRY(write_list(&self->test[n], directory, name, diag));
         }
     }
-    return write_summary(self, train, directory, counts, diag);
+    return write_summary(summary, directory, diag);
 }
 
 /* Half a partition would read as a smaller whole one: takes it all back. */
 static void
-remove_all(const witan_partition *self, const char *directory) {
+remove_all(const witan_partition *self, const char *directory)
+{
     char path[PATH_SIZE];
     char name[64];
     int digits = digits_for(self->clients);
@@ -441,7 +484,8 @@ remove_all(const witan_partition *self, const char *directory) {
 witan_status
 witan_partition_save(const witan_partition *self, const witan_dataset *train,
                      const char *directory, const witan_allocator *allocator,
-                     witan_diag *diag) {
+                     witan_diag *diag)
+{
     if (strlen(directory) > WITAN_PATH_MAX) {
         return witan_diag_fail(diag, WITAN_E_LIMIT, "the path is longer than %zu bytes",
                                WITAN_PATH_MAX);
@@ -458,15 +502,19 @@ witan_partition_save(const witan_partition *self, const witan_dataset *train,
             "directory",
             directory);
     }
-    uint32_t *counts = witan_alloc(allocator, train->classes, sizeof *counts);
-    if (counts == NULL) {
-        return witan_diag_fail(diag, WITAN_E_MEMORY, "%s",
-                               witan_status_text(WITAN_E_MEMORY));
-    }
-    witan_status status = write_all(self, train, directory, counts, diag);
+    witan_text summary;
+    witan_text_init(&summary, allocator, SUMMARY_BYTES_MAX);
+    witan_partition_summary(&summary, self, train);
+    witan_status status = summary.status;
     if (status != WITAN_OK) {
-        remove_all(self, directory);
+        (void)witan_diag_fail(diag, status, "%s: split.json: %s", directory,
+                              witan_status_text(status));
+    } else {
+        status = write_all(self, &summary, directory, diag);
+        if (status != WITAN_OK) {
+            remove_all(self, directory);
+        }
     }
-    witan_free(allocator, counts);
+    witan_text_fini(&summary);
     return status;
 }

@@ -4,7 +4,8 @@
 #include <string.h>
 
 static void
-give(witan_deal *self, size_t position, size_t client) {
+give(witan_deal *self, size_t position, size_t client)
+{
     self->holder[position] = (uint32_t)client;
     self->sizes[client]++;
 }
@@ -12,7 +13,8 @@ give(witan_deal *self, size_t position, size_t client) {
 /* positions[begin..end) to one client; positions NULL is the identity. */
 static void
 give_run(witan_deal *self, const uint32_t *positions, size_t begin, size_t end,
-         size_t client) {
+         size_t client)
+{
     for (size_t i = begin; i < end; i++) {
         give(self, positions == NULL ? i : positions[i], client);
     }
@@ -21,13 +23,15 @@ give_run(witan_deal *self, const uint32_t *positions, size_t begin, size_t end,
 /* The stream of one draw of everything; attempts have streams of their own, so that no
  * number of redraws can exhaust one. Attempt 0 is partition.c's shuffle of the rows. */
 static void
-attempt_stream(const witan_deal *self, witan_random *random, size_t attempt) {
+attempt_stream(const witan_deal *self, witan_random *random, size_t attempt)
+{
     witan_random_init(random, self->config->seed, WITAN_CLIENT_NONE, (uint32_t)attempt,
                       WITAN_PURPOSE_PARTITION);
 }
 
 static bool
-all_reach_the_minimum(const witan_deal *self) {
+all_reach_the_minimum(const witan_deal *self)
+{
     for (size_t n = 0; n < self->config->clients; n++) {
         if (self->sizes[n] < self->need) {
             return false;
@@ -37,7 +41,8 @@ all_reach_the_minimum(const witan_deal *self) {
 }
 
 static witan_status
-deal_iid(witan_deal *self) {
+deal_iid(witan_deal *self)
+{
     size_t clients = self->config->clients;
     for (size_t n = 0; n < clients; n++) {
         give_run(self, NULL, self->count * n / clients, self->count * (n + 1) / clients,
@@ -51,7 +56,8 @@ deal_iid(witan_deal *self) {
  * p [clients] sums to 1. */
 static void
 give_by_share(witan_deal *self, const uint32_t *positions, size_t count,
-              const double *p) {
+              const double *p)
+{
     size_t clients = self->config->clients;
     size_t begin = 0;
     double sum = 0.0;
@@ -68,7 +74,8 @@ give_by_share(witan_deal *self, const uint32_t *positions, size_t count,
 /* Takes a client that already holds its fair share out of the draw. When nobody with a
  * share is left, those below the fair share (all, if none is) share equally. */
 static void
-mask_full_clients(const witan_deal *self, double *p) {
+mask_full_clients(const witan_deal *self, double *p)
+{
     size_t clients = self->config->clients;
     size_t hungry = 0;
     double sum = 0.0;
@@ -91,7 +98,8 @@ mask_full_clients(const witan_deal *self, double *p) {
 }
 
 static void
-draw_dirichlet(witan_deal *self, witan_random *random, double *p, const double *alpha) {
+draw_dirichlet(witan_deal *self, witan_random *random, double *p, const double *alpha)
+{
     for (size_t c = 0; c < self->classes; c++) {
         size_t begin = self->class_start[c];
         size_t count = self->class_start[c + 1] - begin;
@@ -107,14 +115,16 @@ draw_dirichlet(witan_deal *self, witan_random *random, double *p, const double *
 }
 
 static void
-draw_quantity(witan_deal *self, witan_random *random, double *p, const double *alpha) {
+draw_quantity(witan_deal *self, witan_random *random, double *p, const double *alpha)
+{
     witan_random_dirichlet(random, p, alpha, self->config->clients);
     give_by_share(self, NULL, self->count, p);
 }
 
 /* Rows above `level` that the clients hold together. */
 static size_t
-surplus_above(const witan_deal *self, size_t level) {
+surplus_above(const witan_deal *self, size_t level)
+{
     size_t surplus = 0;
     for (size_t n = 0; n < self->config->clients; n++) {
         surplus += self->sizes[n] > level ? self->sizes[n] - level : 0;
@@ -124,7 +134,8 @@ surplus_above(const witan_deal *self, size_t level) {
 
 /* Largest common size to which the largest holders can be cut to free `wanted` rows. */
 static size_t
-donor_level(const witan_deal *self, size_t wanted) {
+donor_level(const witan_deal *self, size_t wanted)
+{
     size_t low = self->need; /* frees enough, since clients * need <= count */
     size_t high = self->count;
     while (low + 1 < high) {
@@ -141,7 +152,8 @@ donor_level(const witan_deal *self, size_t wanted) {
 /* Moves rows to the clients below the minimum, chosen at random from the largest
  * holders; target [clients] and order [count] are scratch. */
 static void
-move_rows(witan_deal *self, witan_random *random, size_t *target, uint32_t *order) {
+move_rows(witan_deal *self, witan_random *random, size_t *target, uint32_t *order)
+{
     size_t clients = self->config->clients;
     size_t wanted = 0;
     for (size_t n = 0; n < clients; n++) {
@@ -178,7 +190,8 @@ move_rows(witan_deal *self, witan_random *random, size_t *target, uint32_t *orde
 }
 
 static witan_status
-top_up(witan_deal *self) {
+top_up(witan_deal *self)
+{
     witan_status status = WITAN_E_MEMORY;
     size_t *target =
         witan_alloc(self->allocator, self->config->clients, sizeof *target);
@@ -197,7 +210,8 @@ top_up(witan_deal *self) {
 /* Draws all until every client reaches the minimum; after the last redraw tops up. */
 static witan_status
 redraw_until_minimum(witan_deal *self, void (*draw)(witan_deal *, witan_random *,
-                                                    double *, const double *)) {
+                                                    double *, const double *))
+{
     size_t clients = self->config->clients;
     double *p = witan_alloc(self->allocator, clients, 2 * sizeof *p);
     if (p == NULL) {
@@ -220,7 +234,8 @@ redraw_until_minimum(witan_deal *self, void (*draw)(witan_deal *, witan_random *
 }
 
 static witan_status
-deal_dirichlet(witan_deal *self) {
+deal_dirichlet(witan_deal *self)
+{
     /* One attempt draws clients * classes Gammas from one stream. */
     if (self->classes > WITAN_PARTITION_CELLS_MAX / self->config->clients) {
         return witan_diag_fail(self->diag, WITAN_E_LIMIT,
@@ -233,7 +248,8 @@ deal_dirichlet(witan_deal *self) {
 }
 
 static witan_status
-deal_quantity(witan_deal *self) {
+deal_quantity(witan_deal *self)
+{
     return redraw_until_minimum(self, draw_quantity);
 }
 
@@ -250,7 +266,8 @@ typedef struct mix {
 /* Renormalises dry classes away; when q has no weight on what is left (as good as
  * none), what is left is drawn in proportion. Returns the total weight. */
 static double
-accumulate_shares(mix *self) {
+accumulate_shares(mix *self)
+{
     double sum = 0.0;
     for (size_t c = 0; c < self->classes; c++) {
         sum += self->left[c] > 0 ? self->share[c] : 0.0;
@@ -269,7 +286,8 @@ accumulate_shares(mix *self) {
 
 /* First class whose cumulative weight exceeds u, which is below the total. */
 static size_t
-find_class(const mix *self, double u) {
+find_class(const mix *self, double u)
+{
     size_t low = 0;
     size_t high = self->classes - 1;
     while (low < high) {
@@ -284,7 +302,8 @@ find_class(const mix *self, double u) {
 }
 
 static void
-deal_one_mix(witan_deal *self, mix *m, size_t client, size_t count) {
+deal_one_mix(witan_deal *self, mix *m, size_t client, size_t count)
+{
     witan_random random;
     witan_random_init(&random, self->config->seed, (uint32_t)client, 0,
                       WITAN_PURPOSE_PARTITION);
@@ -305,7 +324,8 @@ deal_one_mix(witan_deal *self, mix *m, size_t client, size_t count) {
 }
 
 static witan_status
-deal_dirichlet_client(witan_deal *self) {
+deal_dirichlet_client(witan_deal *self)
+{
     witan_status status = WITAN_E_MEMORY;
     size_t clients = self->config->clients;
     mix m = {.class = witan_alloc(self->allocator, self->classes, sizeof *m.class),
@@ -342,7 +362,8 @@ out:
  * Counts holders [classes]; deck [present] is scratch. */
 static void
 choose_labels(const witan_deal *self, const uint32_t *present, size_t classes,
-              uint32_t *chosen, uint32_t *holders, uint32_t *deck) {
+              uint32_t *chosen, uint32_t *holders, uint32_t *deck)
+{
     size_t k = self->config->labels_per_client;
     for (size_t n = 0; n < self->config->clients; n++) {
         witan_random random;
@@ -367,7 +388,8 @@ choose_labels(const witan_deal *self, const uint32_t *present, size_t classes,
 /* Shares each class equally among its holders, in client order. */
 static witan_status
 share_labels(witan_deal *self, const uint32_t *chosen, const uint32_t *holders,
-             uint32_t *served) {
+             uint32_t *served)
+{
     size_t k = self->config->labels_per_client;
     for (size_t c = 0; c < self->classes; c++) {
         size_t rows = self->class_start[c + 1] - self->class_start[c];
@@ -391,7 +413,8 @@ share_labels(witan_deal *self, const uint32_t *chosen, const uint32_t *holders,
 }
 
 static witan_status
-deal_labels(witan_deal *self) {
+deal_labels(witan_deal *self)
+{
     size_t k = self->config->labels_per_client;
     size_t classes = 0;
     for (size_t c = 0; c < self->classes; c++) {
@@ -434,7 +457,8 @@ deal_labels(witan_deal *self) {
 }
 
 static witan_status
-deal_shards(witan_deal *self) {
+deal_shards(witan_deal *self)
+{
     size_t each = self->config->shards_per_client;
     if (each > self->count / self->config->clients) {
         return witan_diag_fail(self->diag, WITAN_E_CONFIG,
@@ -462,7 +486,8 @@ deal_shards(witan_deal *self) {
 }
 
 witan_status
-witan_deal_run(witan_deal *self) {
+witan_deal_run(witan_deal *self)
+{
     static witan_status (*const rules[])(witan_deal *) = {
         [WITAN_PARTITION_IID] = deal_iid,
         [WITAN_PARTITION_DIRICHLET] = deal_dirichlet,

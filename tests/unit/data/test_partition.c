@@ -23,7 +23,8 @@ typedef struct sets {
 } sets;
 
 static sets *
-fixture(void) {
+fixture(void)
+{
     static sets s;
     witan_random random;
     witan_random_init(&random, 77, 0, 0, WITAN_PURPOSE_TEST);
@@ -42,7 +43,8 @@ fixture(void) {
 }
 
 static witan_partition_config
-config_of(witan_partition_kind kind) {
+config_of(witan_partition_kind kind)
+{
     return (witan_partition_config){
         .kind = kind,
         .clients = 10,
@@ -59,7 +61,8 @@ config_of(witan_partition_kind kind) {
 
 /* Makes a partition that must succeed. */
 static witan_partition
-make(const witan_partition_config *config) {
+make(const witan_partition_config *config)
+{
     witan_partition p;
     witan_diag diag = {WITAN_OK, ""};
     sets *s = fixture();
@@ -74,12 +77,14 @@ make(const witan_partition_config *config) {
 }
 
 static void
-drop(witan_partition *p) {
+drop(witan_partition *p)
+{
     witan_partition_fini(p, witan_allocator_default());
 }
 
 static bool
-same(const witan_partition *a, const witan_partition *b) {
+same(const witan_partition *a, const witan_partition *b)
+{
     uint8_t left[32], right[32];
     witan_partition_digest(a, left);
     witan_partition_digest(b, right);
@@ -87,7 +92,8 @@ same(const witan_partition *a, const witan_partition *b) {
 }
 
 static size_t
-claim(uint8_t *seen, const witan_indices *list, size_t samples) {
+claim(uint8_t *seen, const witan_indices *list, size_t samples)
+{
     size_t wrong = 0;
     for (size_t i = 0; i < list->count; i++) {
         wrong += list->items[i] >= samples || seen[list->items[i]]++ != 0;
@@ -97,7 +103,8 @@ claim(uint8_t *seen, const witan_indices *list, size_t samples) {
 
 /* Disjoint, within range, nobody empty; what nobody holds is counted. */
 static void
-check_invariants(const witan_partition *p, const witan_partition_config *config) {
+check_invariants(const witan_partition *p, const witan_partition_config *config)
+{
     uint8_t seen[ROWS] = {0};
     size_t held = p->transfer.count;
     CHECK(p->clients == config->clients);
@@ -121,12 +128,14 @@ check_invariants(const witan_partition *p, const witan_partition_config *config)
 }
 
 static size_t
-own_rows(const witan_partition *p, size_t n) {
+own_rows(const witan_partition *p, size_t n)
+{
     return p->train[n].count + (p->test_is_global ? 0 : p->test[n].count);
 }
 
 static void
-every_rule_is_disjoint_and_complete(void) {
+every_rule_is_disjoint_and_complete(void)
+{
     for (int kind = 0; kind < KINDS; kind++) {
         for (int variant = 0; variant < 8; variant++) {
             witan_partition_config config = config_of((witan_partition_kind)kind);
@@ -149,7 +158,8 @@ every_rule_is_disjoint_and_complete(void) {
 }
 
 static void
-the_seed_decides_everything(void) {
+the_seed_decides_everything(void)
+{
     witan_partition first = {0};
     for (int kind = 0; kind < KINDS; kind++) {
         witan_partition_config config = config_of((witan_partition_kind)kind);
@@ -182,7 +192,8 @@ the_seed_decides_everything(void) {
 }
 
 static void
-transfer_rows_are_uniform(void) {
+transfer_rows_are_uniform(void)
+{
     /* 400 draws of 500 of 2000 rows: each row is drawn Binomial(400, 1/4), sd 8.66.
      * Over blocks of 100 rows the sum has mean 10000 and sd < 86.6: 5 sd, 20 blocks,
      * fixed seeds; false alarm about 1e-5. */
@@ -202,7 +213,8 @@ transfer_rows_are_uniform(void) {
 }
 
 static void
-iid_sizes_differ_by_one(void) {
+iid_sizes_differ_by_one(void)
+{
     witan_partition_config config = config_of(WITAN_PARTITION_IID);
     config.clients = 7;
     config.own_test_from_global = true;
@@ -214,7 +226,8 @@ iid_sizes_differ_by_one(void) {
 }
 
 static void
-holdouts_have_their_share(void) {
+holdouts_have_their_share(void)
+{
     witan_partition_config config = config_of(WITAN_PARTITION_IID);
     config.minimum_samples = 1;
     config.own_test_fraction = 0.3;
@@ -234,7 +247,8 @@ holdouts_have_their_share(void) {
 
 /* counts [clients, CLASSES] of training and own test rows; free() it. */
 static uint32_t *
-own_counts(const witan_partition *p) {
+own_counts(const witan_partition *p)
+{
     uint32_t *counts = calloc(p->clients * CLASSES, sizeof *counts);
     witan_partition_histogram(p, &fixture()->train, counts);
     for (size_t n = 0; n < p->clients && !p->test_is_global; n++) {
@@ -246,7 +260,8 @@ own_counts(const witan_partition *p) {
 }
 
 static void
-labels_gives_each_client_k_classes(void) {
+labels_gives_each_client_k_classes(void)
+{
     for (size_t k = 1; k <= CLASSES; k += 3) {
         witan_partition_config config = config_of(WITAN_PARTITION_LABELS);
         config.clients = 23;
@@ -285,7 +300,8 @@ labels_gives_each_client_k_classes(void) {
 }
 
 static void
-shards_are_cut_from_sorted_rows(void) {
+shards_are_cut_from_sorted_rows(void)
+{
     witan_partition_config config = config_of(WITAN_PARTITION_SHARDS);
     config.clients = 16;
     config.shards_per_client = 1;
@@ -334,7 +350,8 @@ shards_are_cut_from_sorted_rows(void) {
 }
 
 static void
-a_short_client_is_topped_up_from_the_largest(void) {
+a_short_client_is_topped_up_from_the_largest(void)
+{
     for (int kind = 0; kind < 2; kind++) {
         witan_partition_config config =
             config_of(kind == 0 ? WITAN_PARTITION_QUANTITY : WITAN_PARTITION_DIRICHLET);
@@ -372,7 +389,8 @@ a_short_client_is_topped_up_from_the_largest(void) {
 }
 
 static void
-top_up_cuts_the_largest_to_one_size(void) {
+top_up_cuts_the_largest_to_one_size(void)
+{
     /* Sizes of the untouched draw (minimum 1) against those topped up to 90: the
      * largest lose, the short win, those between keep their rows. */
     witan_partition_config config = config_of(WITAN_PARTITION_QUANTITY);
@@ -406,7 +424,8 @@ top_up_cuts_the_largest_to_one_size(void) {
 }
 
 static void
-balance_stops_at_the_fair_share(void) {
+balance_stops_at_the_fair_share(void)
+{
     /* With balance nobody gets a class once it holds rows / N, so that no client
      * exceeds rows / N plus one class; without, one-hot shares overshoot for some seed.
      */
@@ -434,7 +453,8 @@ balance_stops_at_the_fair_share(void) {
 
 /* Chi-square of the first clients' class counts against equal shares of the classes. */
 static double
-chi_square(const witan_partition *p, size_t clients) {
+chi_square(const witan_partition *p, size_t clients)
+{
     uint32_t *counts = own_counts(p);
     double sum = 0.0;
     for (size_t n = 0; n < clients; n++) {
@@ -449,7 +469,8 @@ chi_square(const witan_partition *p, size_t clients) {
 }
 
 static void
-large_alpha_is_iid_and_small_alpha_is_not(void) {
+large_alpha_is_iid_and_small_alpha_is_not(void)
+{
     /* Dealing out all rows: 81 degrees of freedom for 10 x 10. By client, rows are
      * drawn from the mix until classes run dry: 9 for each of the first clients. The
      * mean of 20 statistics has sd sqrt(2 df / 20); bounds at 5 sd, fixed seeds: false
@@ -510,7 +531,8 @@ large_alpha_is_iid_and_small_alpha_is_not(void) {
 /* Mean over clients of sum_c mix_c^2, and the sizes' sd / mean. */
 static void
 shape_of(const witan_partition *p, const witan_dataset *set, double *concentration,
-         double *spread) {
+         double *spread)
+{
     uint32_t *counts = calloc(p->clients * set->classes, sizeof *counts);
     double sum = 0.0, squares = 0.0, n_sum = 0.0;
     witan_partition_histogram(p, set, counts);
@@ -536,7 +558,8 @@ typedef struct golden_set {
 } golden_set;
 
 static golden_set *
-load_golden_set(void) {
+load_golden_set(void)
+{
     static golden_set g;
     witan_golden labels = witan_golden_load("partition/labels");
     CHECK(labels.count == 3823);
@@ -554,21 +577,24 @@ typedef struct running {
 } running;
 
 static void
-running_add(running *self, double value) {
+running_add(running *self, double value)
+{
     self->count += 1.0;
     self->sum += value;
     self->squares += value * value;
 }
 
 static double
-z_score(const running *self, double mean, double standard_error) {
+z_score(const running *self, double mean, double standard_error)
+{
     double own = self->sum / self->count;
     double variance = (self->squares / self->count - own * own) / (self->count - 1.0);
     return (own - mean) / sqrt(variance + standard_error * standard_error);
 }
 
 static void
-dirichlet_rules_agree_with_numpy(void) {
+dirichlet_rules_agree_with_numpy(void)
+{
     /* 200 splits here against 200 of an independent program: 9 z scores below 4.5 with
      * a fixed seed, false alarm 6e-5. */
     golden_set *g = load_golden_set();
@@ -609,7 +635,8 @@ dirichlet_rules_agree_with_numpy(void) {
 }
 
 static void
-index_files_of_another_program_are_read(void) {
+index_files_of_another_program_are_read(void)
+{
     golden_set *g = load_golden_set();
     witan_golden histograms = witan_golden_load("partition/histograms");
     witan_partition_config config = config_of(WITAN_PARTITION_FILE);
@@ -640,7 +667,8 @@ index_files_of_another_program_are_read(void) {
 }
 
 static void
-a_saved_partition_reads_back(void) {
+a_saved_partition_reads_back(void)
+{
     for (int variant = 0; variant < 4; variant++) {
         sets *s = fixture();
         witan_partition_config config = config_of(WITAN_PARTITION_DIRICHLET);
@@ -684,7 +712,8 @@ a_saved_partition_reads_back(void) {
 }
 
 static void
-a_full_disk_leaves_no_half_partition(void) {
+a_full_disk_leaves_no_half_partition(void)
+{
     witan_partition_config config = config_of(WITAN_PARTITION_IID);
     config.transfer_samples = 10;
     witan_partition p = make(&config);
@@ -709,7 +738,8 @@ a_full_disk_leaves_no_half_partition(void) {
 
 /* Two clients with rows 0..9 and 10..19, ten transfer rows from 20 on. */
 static const char *
-good_directory(const char *name) {
+good_directory(const char *name)
+{
     const char *directory = witan_test_path(name);
     static const char *const files[] = {"client_00.idx", "client_01.idx", "public.idx"};
     CHECK(mkdir(directory, 0777) == 0);
@@ -728,8 +758,8 @@ good_directory(const char *name) {
 /* Reads good_directory after one file was overwritten (bytes NULL: removed). */
 static void
 check_refused(const char *file, const void *bytes, size_t size,
-              witan_partition_config *change, witan_status status,
-              const char *message) {
+              witan_partition_config *change, witan_status status, const char *message)
+{
     static int number;
     char name[32], path[512];
     (void)snprintf(name, sizeof name, "bad%d", number++);
@@ -759,7 +789,8 @@ check_refused(const char *file, const void *bytes, size_t size,
 }
 
 static void
-malformed_index_files_are_named(void) {
+malformed_index_files_are_named(void)
+{
     witan_partition_config config = config_of(WITAN_PARTITION_FILE);
     config.clients = 2;
     static const uint8_t odd[9] = {0, 0, 0, 0, 1};
@@ -826,7 +857,8 @@ malformed_index_files_are_named(void) {
 
 static void
 check_config_error(const witan_partition_config *config, witan_status status,
-                   const char *message) {
+                   const char *message)
+{
     witan_partition p;
     witan_diag diag = {WITAN_OK, ""};
     CHECK_STATUS(witan_partition_make(&p, config, &fixture()->train, &fixture()->test,
@@ -837,7 +869,8 @@ check_config_error(const witan_partition_config *config, witan_status status,
 }
 
 static void
-impossible_partitions_say_what_to_change(void) {
+impossible_partitions_say_what_to_change(void)
+{
     witan_partition_config config = config_of(WITAN_PARTITION_IID);
     config.clients = 100;
     config.minimum_samples = 1;
@@ -920,7 +953,8 @@ impossible_partitions_say_what_to_change(void) {
  * of the given labels; checks its test rows per class. */
 static void
 check_global_mix(const uint32_t *own_labels, size_t own, const uint32_t *test_labels,
-                 size_t tests, double fraction, const size_t expected[4]) {
+                 size_t tests, double fraction, const size_t expected[4])
+{
     static int number;
     char name[32], path[512];
     uint32_t labels[64] = {0};
@@ -959,7 +993,8 @@ check_global_mix(const uint32_t *own_labels, size_t own, const uint32_t *test_la
 }
 
 static void
-global_test_parts_follow_the_label_mix(void) {
+global_test_parts_follow_the_label_mix(void)
+{
     uint32_t balanced[60];
     for (size_t i = 0; i < 60; i++) {
         balanced[i] = (uint32_t)(i % 3); /* 20 of each of 0, 1, 2; none of 3 */
@@ -981,7 +1016,8 @@ global_test_parts_follow_the_label_mix(void) {
 }
 
 static void
-global_draws_depend_on_the_client_alone(void) {
+global_draws_depend_on_the_client_alone(void)
+{
     /* iid over 20 clients and over 10: client 0's label counts differ little, so
      * compare draws where they cannot: one class. Every draw is distinct rows
      * (invariants), two clients differ, and the pool is left as it was: equal seeds and
@@ -1003,7 +1039,8 @@ global_draws_depend_on_the_client_alone(void) {
 }
 
 static void
-every_allocation_may_fail(void) {
+every_allocation_may_fail(void)
+{
     sets *s = fixture();
     witan_partition_config saved = config_of(WITAN_PARTITION_IID);
     witan_partition whole = make(&saved);
@@ -1050,7 +1087,8 @@ every_allocation_may_fail(void) {
 }
 
 static void
-kinds_have_names(void) {
+kinds_have_names(void)
+{
     CHECK_STRING(witan_partition_kind_name(WITAN_PARTITION_IID), "iid");
     CHECK_STRING(witan_partition_kind_name(WITAN_PARTITION_DIRICHLET_CLIENT),
                  "dirichlet-client");
@@ -1058,7 +1096,8 @@ kinds_have_names(void) {
 }
 
 int
-main(void) {
+main(void)
+{
     RUN(every_rule_is_disjoint_and_complete);
     RUN(the_seed_decides_everything);
     RUN(transfer_rows_are_uniform);
