@@ -16,7 +16,9 @@
 #include "base/text.h"
 #include "nn/spec.h"
 
-enum { WITAN_CONFIG_TEXT_MAX = 1024 };
+enum {
+    WITAN_CONFIG_TEXT_MAX = 1024
+};
 typedef char witan_config_text[WITAN_CONFIG_TEXT_MAX];
 
 /* Choices are stored as the index into the key's list of words, in the order of the
@@ -34,7 +36,7 @@ typedef struct witan_config {
         witan_config_text label;
         double test_fraction;
         bool standardise;
-        size_t limit;           /* training rows used, 0 = all */
+        size_t limit; /* training rows used, 0 = all */
         struct {
             int key; /* witan_partition_kind */
             double alpha;
@@ -46,13 +48,13 @@ typedef struct witan_config {
             witan_config_text path;
         } partition;
         struct {
-            int source;      /* 0 holdout (own rows), 1 global (global test set) */
+            int source; /* 0 holdout (own rows), 1 global (global test set) */
             double fraction;
         } own_test;
     } data;
 
     struct {
-        size_t samples;         /* rows held out of training data; with a path: rows used */
+        size_t samples; /* rows held out of training data; with a path: rows used */
         witan_config_text path; /* a second data set, "" = held out of training data */
         int format;
     } transfer;
@@ -101,28 +103,28 @@ typedef struct witan_config {
 
     struct {
         size_t minimum_clients; /* knowledge needed to fuse, >= 1 */
-        double deadline;        /* simulated seconds from the opening, 0 = wait for all */
-        int late;               /* 0 drop, 1 keep: use late knowledge next round */
-        size_t maximum_age;     /* rounds; late = keep */
+        double deadline;    /* simulated seconds from the opening, 0 = wait for all */
+        int late;           /* 0 drop, 1 keep: use late knowledge next round */
+        size_t maximum_age; /* rounds; late = keep */
     } round;
 
-    struct {                 /* what the simulated world does to clients */
-        double dropout;      /* probability that an asked client vanishes this round */
-        double straggler;    /* probability that it is slow this round */
-        double slowdown;     /* factor >= 1 on a slow client's time */
-        double speed;        /* samples per simulated second of a normal client */
-        double latency;      /* simulated seconds per message */
+    struct {              /* what the simulated world does to clients */
+        double dropout;   /* probability that an asked client vanishes this round */
+        double straggler; /* probability that it is slow this round */
+        double slowdown;  /* factor >= 1 on a slow client's time */
+        double speed;     /* samples per simulated second of a normal client */
+        double latency;   /* simulated seconds per message */
     } faults;
 
     struct {
-        size_t every;        /* rounds between evaluations; the last always; 0 = only it */
+        size_t every; /* rounds between evaluations; the last always; 0 = only it */
         bool before_distill;
-        size_t batch;        /* rows per prediction batch */
+        size_t batch; /* rows per prediction batch */
     } evaluate;
 
     struct {
-        double seconds;      /* wall time between resumable states; 0 = every round */
-        bool models;         /* write final models as safetensors */
+        double seconds; /* wall time between resumable states; 0 = every round */
+        bool models;    /* write final models as safetensors */
     } save;
 } witan_config;
 
@@ -133,7 +135,8 @@ void witan_config_fini(witan_config *self, const witan_allocator *allocator);
 
 /* Overrides from JSON text (size bytes; need not end in NUL). `origin` names it in
  * errors: "exp.json: fusion.beta: 1e9 is above ...". On failure *self is unchanged in
- * meaning: the caller frees it and stops. Errors: E_CONFIG, E_LIMIT (1 MiB), E_MEMORY. */
+ * meaning: the caller frees it and stops. Errors: E_CONFIG, E_LIMIT (1 MiB), E_MEMORY.
+ */
 WITAN_NODISCARD witan_status witan_config_read(witan_config *self, const char *json,
                                                size_t size, const char *origin,
                                                const witan_allocator *allocator,
@@ -141,13 +144,15 @@ WITAN_NODISCARD witan_status witan_config_read(witan_config *self, const char *j
 
 /* One --set argument "path=value". A value is JSON, or a bare word or comma-separated
  * list of words where the key takes text, a choice or models:
- * fusion.key=knfu, models=mlp(200),lenet (commas inside parentheses do not separate). */
-WITAN_NODISCARD witan_status witan_config_set(witan_config *self, const char *assignment,
+ * fusion.key=knfu, models=mlp(200),lenet (commas inside parentheses do not separate).
+ */
+WITAN_NODISCARD witan_status witan_config_set(witan_config *self,
+                                              const char *assignment,
                                               const witan_allocator *allocator,
                                               witan_diag *diag);
 
-/* Checks what one key cannot: combinations (deadline needed by late = keep, fedavg needs
- * one model, alpha for dirichlet, ...). */
+/* Checks what one key cannot: combinations (deadline needed by late = keep, fedavg
+ * needs one model, alpha for dirichlet, ...). */
 WITAN_NODISCARD witan_status witan_config_check(const witan_config *self,
                                                 witan_diag *diag);
 

@@ -1,0 +1,119 @@
+/* check.c - what single keys cannot say: combinations. */
+#include <math.h>
+#include <string.h>
+
+#include "config/config.h"
+
+/* Indices into the words of table.c; a test holds them against the other rooms' enums.
+ */
+enum {
+    FORMAT_AUTO = 0,
+    FORMAT_EMBEDDED = 1,
+    PARTITION_FILE = 6,
+    SCHEDULE_COSINE = 2,
+    FUSION_MEAN = 1,
+    FUSION_KNFU = 2,
+    FUSION_FEDAVG = 3,
+    LATE_KEEP = 1,
+};
+
+static witan_status
+check_data(const witan_config *self, witan_diag *diag)
+{
+    bool has_path = self->data.path[0] != '\0';
+    bool has_transfer = self->transfer.path[0] != '\0';
+    if (!has_path && self->data.format > FORMAT_EMBEDDED) {
+        return witan_diag_fail(diag, WITAN_E_CONFIG,
+                               "data.path: needed by this data.format");
+    }
+    if (has_path && self->data.format == FORMAT_EMBEDDED) {
+        return witan_diag_fail(diag, WITAN_E_CONFIG,
+                               "data.path: must be empty when data.format is "
+                               "\"embedded\"; use \"auto\"");
+    }
+    if (!has_transfer && self->transfer.format != FORMAT_AUTO) {
+        return witan_diag_fail(diag, WITAN_E_CONFIG,
+                               "transfer.path: needed by transfer.format");
+    }
+    if (has_transfer && self->transfer.format == FORMAT_EMBEDDED) {
+        return witan_diag_fail(diag, WITAN_E_CONFIG,
+                               "transfer.path: must be empty when transfer.format is "
+                               "\"embedded\"; use \"auto\"");
+    }
+    if (self->data.partition.key == PARTITION_FILE &&
+        self->data.partition.path[0] == '\0') {
+        return witan_diag_fail(diag, WITAN_E_CONFIG,
+                               "data.partition.path: needed when data.partition.key is "
+                               "\"file\"");
+    }
+    return WITAN_OK;
+}
+
+static witan_status
+check_fusion(const witan_config *self, witan_diag *diag)
+{
+    bool knowledge = self->fusion.key == FUSION_MEAN || self->fusion.key == FUSION_KNFU;
+    if (knowledge && self->transfer.samples == 0 && self->transfer.path[0] == '\0' &&
+        self->data.partition.key != PARTITION_FILE) {
+        return witan_diag_fail(
+            diag, WITAN_E_CONFIG,
+            "transfer.samples: the strategy exchanges soft labels of "
+            "a transfer set; use at least 1, or give transfer.path");
+    }
+    if (self->fusion.key == FUSION_FEDAVG && self->models_count != 1) {
+        return witan_diag_fail(diag, WITAN_E_CONFIG,
+                               "models: \"fedavg\" averages parameters and needs one "
+                               "architecture, %zu are given; keep one",
+                               self->models_count);
+    }
+    if (self->fusion.key == FUSION_KNFU && !self->fusion.include_self &&
+        self->clients < 2) {
+        return witan_diag_fail(diag, WITAN_E_CONFIG,
+                               "fusion.include_self: false needs at least 2 clients");
+    }
+    return WITAN_OK;
+}
+
+static witan_status
+check_round(const witan_config *self, witan_diag *diag)
+{
+    double asked = self->participation * (double)self->clients;
+    if (asked < 1.0) {
+        return witan_diag_fail(
+            diag, WITAN_E_CONFIG,
+            "participation: %g of %zu clients is less than one; raise "
+            "either",
+            self->participation, self->clients);
+    }
+    /* Whatever way the share is rounded, more than this many are never asked. */
+    if ((double)self->round.minimum_clients > ceil(asked)) {
+        return witan_diag_fail(
+            diag, WITAN_E_CONFIG,
+            "round.minimum_clients: %zu answers can never come, %.0f "
+            "of %zu clients are asked; lower it",
+            self->round.minimum_clients, ceil(asked), self->clients);
+    }
+    if (self->round.late == LATE_KEEP && self->round.deadline <= 0.0) {
+        return witan_diag_fail(
+            diag, WITAN_E_CONFIG,
+            "round.deadline: \"keep\" in round.late needs a deadline "
+            "above 0; without one nobody is late");
+    }
+    if (self->local.schedule.key == SCHEDULE_COSINE &&
+        self->local.schedule.minimum_lr > self->local.optimizer.lr) {
+        return witan_diag_fail(diag, WITAN_E_CONFIG,
+                               "local.schedule.minimum_lr: %g is above "
+                               "local.optimizer.lr %g; lower it",
+                               self->local.schedule.minimum_lr,
+                               self->local.optimizer.lr);
+    }
+    return WITAN_OK;
+}
+
+witan_status
+witan_config_check(const witan_config *self, witan_diag *diag)
+{
+    WITAN_TRY(check_data(self, diag));
+    WITAN_TRY(check_fusion(self, diag));
+    return check_round(self, diag);
+}
