@@ -94,8 +94,11 @@ witan_learner_extract(witan_client_state *self, const witan_learning_plan *plan,
     } else {
         log_softmax_rows(kit->rows, plan->extract_temperature, part->count, C);
     }
-    witan_soft_labels_encode(out, 0, part->count, kit->rows);
-    return WITAN_OK;
+    status = witan_soft_labels_encode(out, 0, part->count, kit->rows);
+    if (status != WITAN_OK) {
+        witan_soft_labels_fini(out, allocator);
+    }
+    return status;
 }
 
 typedef struct target_rows {

@@ -126,7 +126,7 @@ witan_random_gamma(witan_random *self, double shape)
 void
 witan_random_dirichlet(witan_random *self, double *p, const double *alpha, size_t count)
 {
-    double maximum = -INFINITY;
+    double maximum = -(double)INFINITY;
     double sum = 0.0;
     for (size_t i = 0; i < count; i++) {
         p[i] = log_gamma_draw(self, alpha[i]);

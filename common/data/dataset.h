@@ -17,13 +17,13 @@
 typedef struct witan_dataset {
     size_t samples;
     size_t height, width, channels;
-    size_t classes;   /* labels are < classes; 0 when there are no labels */
-    uint8_t *bytes;   /* [samples, H*W*C] owned; exactly one of bytes, values is set */
-    float *values;    /* [samples, H*W*C] owned, finite */
-    float *scale;     /* [scales] owned: x = raw * scale + shift */
-    float *shift;     /* [scales] owned */
-    size_t scales;    /* channels for images, columns for tables (channels == columns) */
-    uint32_t *labels; /* [samples] owned, or NULL */
+    size_t classes; /* labels are < classes; 0 when there are no labels */
+    uint8_t *bytes; /* [samples, H*W*C] owned; exactly one of bytes, values is set */
+    float *values;  /* [samples, H*W*C] owned, finite */
+    float *scale;   /* [scales] owned: x = raw * scale + shift */
+    float *shift;   /* [scales] owned */
+    size_t scales;  /* channels for images, columns for tables (channels == columns) */
+    uint32_t *labels;   /* [samples] owned, or NULL */
     char **class_names; /* [classes] owned, or NULL when classes have no names */
 } witan_dataset;
 

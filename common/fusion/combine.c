@@ -1,9 +1,7 @@
 /* combine.c - weighted means of soft labels, one per recipient.
  * Why here: every strategy that exchanges knowledge ends in this product.
- * Blocks of transfer rows are decoded for all speakers, multiplied by tiles of TILE
- * rows of W, normalised and encoded at once. A tile is always multiplied whole (zero
- * rows fill the last one): the shape of the product, and with it OpenBLAS's order of
- * summation, is the same whatever the other recipients hear. */
+ * Blocks of transfer rows are decoded for all speakers, multiplied by up to TILE rows
+ * of W at a time, normalised and encoded at once. */
 #include <math.h>
 #include <string.h>
 
@@ -11,7 +9,8 @@
 #include "num/gemm.h"
 #include "num/softmax.h"
 
-#define TILE ((size_t)16)
+/* Recipients of one product: enough for OpenBLAS to run near its best. */
+#define TILE ((size_t)128)
 /* Decoded values of one block, all speakers together: 4 MiB of floats. */
 #define BLOCK_VALUES ((size_t)1 << 20)
 /* log(0) is kept out of logit fusion; below half a step of u16 (7.6e-6). */
@@ -24,16 +23,18 @@ typedef struct combination {
     size_t N, rows, C;
     size_t block;     /* rows of a block */
     size_t distinct;  /* rows of W that are multiplied */
+    size_t tile;      /* at a time */
     size_t *source;   /* [N] recipient whose row of W is equal, <= own number */
     size_t *multiply; /* [distinct] recipients whose rows are multiplied */
-    float *weights;   /* [distinct rounded up to TILE, N] */
+    float *weights;   /* [distinct, N] */
     float *knowledge; /* [N, block * C] */
-    float *fused;     /* [TILE, block * C] */
+    float *fused;     /* [tile, block * C] */
 } combination;
 
 /* The one speaker that row n of W listens to with weight 1, or N. */
 static size_t
-only_speaker(const combination *self, size_t n) {
+only_speaker(const combination *self, size_t n)
+{
     const double *row = self->W + n * self->N;
     size_t speaker = self->N;
     for (size_t m = 0; m < self->N; m++) {
@@ -48,7 +49,8 @@ only_speaker(const combination *self, size_t n) {
 
 /* Fills source, multiply and distinct. */
 static void
-find_distinct_rows(combination *self) {
+find_distinct_rows(combination *self)
+{
     size_t N = self->N;
     self->distinct = 0;
     for (size_t n = 0; n < N; n++) {
@@ -71,7 +73,8 @@ find_distinct_rows(combination *self) {
 }
 
 static void
-combination_fini(combination *self, const witan_allocator *allocator) {
+combination_fini(combination *self, const witan_allocator *allocator)
+{
     witan_free(allocator, self->source);
     witan_free(allocator, self->multiply);
     witan_free(allocator, self->weights);
@@ -81,7 +84,8 @@ combination_fini(combination *self, const witan_allocator *allocator) {
 
 static witan_status
 combination_init(combination *self, const double *W, const witan_fusion_input *input,
-                 witan_combine combine, const witan_allocator *allocator) {
+                 witan_combine combine, const witan_allocator *allocator)
+{
     size_t N = input->clients, C = input->labels[0]->classes;
     *self = (combination){.input = input,
                           .W = W,
@@ -99,11 +103,11 @@ combination_init(combination *self, const double *W, const witan_fusion_input *i
     self->block = BLOCK_VALUES / N / C;
     self->block = self->block == 0 ? 1 : self->block;
     self->block = self->block < self->rows ? self->block : self->rows;
-    size_t tiles = (self->distinct + TILE - 1) / TILE;
+    self->tile = self->distinct < TILE ? self->distinct : TILE;
     size_t values = self->block * C;
-    self->weights = witan_zalloc(allocator, tiles * TILE * N, sizeof(float));
+    self->weights = witan_alloc(allocator, self->distinct * N, sizeof(float));
     self->knowledge = witan_alloc(allocator, N * values, sizeof(float));
-    self->fused = witan_alloc(allocator, TILE * values, sizeof(float));
+    self->fused = witan_alloc(allocator, self->tile * values, sizeof(float));
     if (self->weights == NULL || self->knowledge == NULL || self->fused == NULL) {
         return WITAN_E_MEMORY;
     }
@@ -118,7 +122,8 @@ combination_init(combination *self, const double *W, const witan_fusion_input *i
 /* What is averaged: probabilities or their logarithms. values [count, C]. */
 static void
 decode_for(witan_combine combine, const witan_soft_labels *labels, size_t first,
-           size_t count, float *values) {
+           size_t count, float *values)
+{
     if (combine == WITAN_COMBINE_PROBABILITY) {
         witan_soft_labels_probabilities(labels, first, count, values);
         return;
@@ -134,7 +139,8 @@ decode_for(witan_combine combine, const witan_soft_labels *labels, size_t first,
 
 /* Rows [count, C] to the simplex. */
 static void
-finish_rows(witan_combine combine, float *values, size_t count, size_t C) {
+finish_rows(witan_combine combine, float *values, size_t count, size_t C)
+{
     if (combine == WITAN_COMBINE_LOGIT) {
         witan_softmax(values, values, 1.0, count, C);
         return;
@@ -154,18 +160,20 @@ finish_rows(witan_combine combine, float *values, size_t count, size_t C) {
 /* One block of rows into the outputs of all distinct recipients. */
 static witan_status
 combine_block(witan_soft_labels *out, const combination *self, size_t first,
-              size_t count) {
+              size_t count)
+{
     size_t N = self->N, values = count * self->C;
     for (size_t m = 0; m < N; m++) {
         decode_for(self->combine, self->input->labels[m], first, count,
                    self->knowledge + m * values);
     }
-    for (size_t u = 0; u < self->distinct; u += TILE) {
+    for (size_t u = 0; u < self->distinct; u += self->tile) {
+        size_t left = self->distinct - u, tile = left < self->tile ? left : self->tile;
         witan_gemm(self->fused, values,
                    (witan_factor){.data = self->weights + u * N, .stride = N},
-                   (witan_factor){.data = self->knowledge, .stride = values}, TILE,
+                   (witan_factor){.data = self->knowledge, .stride = values}, tile,
                    values, N, 0.0F);
-        for (size_t i = 0; i < TILE && u + i < self->distinct; i++) {
+        for (size_t i = 0; i < tile; i++) {
             float *fused = self->fused + i * values;
             finish_rows(self->combine, fused, count, self->C);
             WITAN_TRY(witan_soft_labels_encode(&out[self->multiply[u + i]], first,
@@ -177,7 +185,8 @@ combine_block(witan_soft_labels *out, const combination *self, size_t first,
 
 /* out = the probabilities of one speaker. */
 static witan_status
-copy_speaker(witan_soft_labels *out, const combination *self, size_t speaker) {
+copy_speaker(witan_soft_labels *out, const combination *self, size_t speaker)
+{
     const witan_soft_labels *labels = self->input->labels[speaker];
     if (labels->kind == WITAN_KNOWLEDGE_PROBABILITY) {
         memcpy(out->bytes, labels->bytes, out->size);
@@ -193,7 +202,8 @@ copy_speaker(witan_soft_labels *out, const combination *self, size_t speaker) {
 }
 
 static witan_status
-combine_all(witan_soft_labels *out, const combination *self) {
+combine_all(witan_soft_labels *out, const combination *self)
+{
     for (size_t first = 0; first < self->rows && self->distinct > 0;
          first += self->block) {
         size_t left = self->rows - first;
@@ -212,7 +222,8 @@ combine_all(witan_soft_labels *out, const combination *self) {
 }
 
 static bool
-inputs_agree(const witan_fusion_input *input) {
+inputs_agree(const witan_fusion_input *input)
+{
     if (input->clients == 0 || input->labels == NULL) {
         return false;
     }
@@ -230,7 +241,8 @@ inputs_agree(const witan_fusion_input *input) {
 witan_status
 witan_fusion_combine(witan_soft_labels *out, const double *W,
                      const witan_fusion_input *input, witan_combine combine,
-                     const witan_allocator *allocator) {
+                     const witan_allocator *allocator)
+{
     memset(out, 0, input->clients * sizeof *out);
     if (!inputs_agree(input)) {
         return WITAN_E_INVALID;

@@ -7,7 +7,8 @@
 
 /* sum_c p log(p/q), nats. */
 static double
-kl(const double *p, const double *q, size_t C) {
+kl(const double *p, const double *q, size_t C)
+{
     double sum = 0.0;
     for (size_t c = 0; c < C; c++) {
         sum += p[c] * log(p[c] / q[c]);
@@ -17,7 +18,8 @@ kl(const double *p, const double *q, size_t C) {
 
 /* (KL(p||m) + KL(q||m)) / 2 with m = (p + q) / 2. */
 static double
-jensen_shannon(const double *p, const double *q, size_t C) {
+jensen_shannon(const double *p, const double *q, size_t C)
+{
     double sum = 0.0;
     for (size_t c = 0; c < C; c++) {
         double m = (p[c] + q[c]) / 2.0;
@@ -27,7 +29,8 @@ jensen_shannon(const double *p, const double *q, size_t C) {
 }
 
 static double
-cosine(const double *p, const double *q, size_t C) {
+cosine(const double *p, const double *q, size_t C)
+{
     double pq = 0.0, pp = 0.0, qq = 0.0;
     for (size_t c = 0; c < C; c++) {
         pq += p[c] * q[c];
@@ -38,7 +41,8 @@ cosine(const double *p, const double *q, size_t C) {
 }
 
 static double
-total_variation(const double *p, const double *q, size_t C) {
+total_variation(const double *p, const double *q, size_t C)
+{
     double sum = 0.0;
     for (size_t c = 0; c < C; c++) {
         sum += fabs(p[c] - q[c]);
@@ -49,7 +53,8 @@ total_variation(const double *p, const double *q, size_t C) {
 /* As a sum of squares: equal to sqrt(1 - sum sqrt(p q)) on the simplex, without its
  * cancellation near 0. */
 static double
-hellinger(const double *p, const double *q, size_t C) {
+hellinger(const double *p, const double *q, size_t C)
+{
     double sum = 0.0;
     for (size_t c = 0; c < C; c++) {
         double gap = sqrt(p[c]) - sqrt(q[c]);
@@ -60,7 +65,8 @@ hellinger(const double *p, const double *q, size_t C) {
 
 double
 witan_divergence_of(witan_divergence divergence, const double *q_n, const double *q_m,
-                    size_t C) {
+                    size_t C)
+{
     double d = 0.0;
     switch (divergence) {
     case WITAN_DIVERGENCE_JS:

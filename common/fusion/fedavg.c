@@ -9,7 +9,8 @@
 
 static witan_status
 fedavg_weights(double *W, const witan_fusion_input *input,
-               const witan_fusion_config *config, const witan_allocator *allocator) {
+               const witan_fusion_config *config, const witan_allocator *allocator)
+{
     (void)config;
     (void)allocator;
     size_t N = input->clients;
@@ -31,7 +32,8 @@ fedavg_weights(double *W, const witan_fusion_input *input,
 
 void
 witan_fusion_average(float *out, const double *W, const float *const *in,
-                     size_t clients, size_t count) {
+                     size_t clients, size_t count)
+{
     double sum[AVERAGE_BLOCK];
     for (size_t first = 0; first < count; first += AVERAGE_BLOCK) {
         size_t left = count - first, size = left < AVERAGE_BLOCK ? left : AVERAGE_BLOCK;

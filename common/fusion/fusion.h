@@ -76,15 +76,16 @@ const witan_fusion_ops *witan_fusion_find(const char *key);
  *   W       [N, N] rows sum to 1
  *   input   labels that passed witan_soft_labels_check
  * Rows are normalised after combining. LOGIT takes log-probabilities as they are and
- * the logarithm of probabilities floored at 1e-8 (u16 has zeros). Determinism: the bits
- * of out[n] depend on the inputs and on row n of W alone, not on the other rows of W or
- * on how many differ. Recipients with equal rows are computed once, so that `mean`
- * costs O(N M C) and knfu with beta = 0 gives its very bits. A recipient that hears one
- * client alone (weight 1) gets that client's probabilities: the very bytes when they
- * were probabilities. One GEMM of fixed shape per block of rows and 16 recipients;
- * memory about 4 MiB or one row of everybody, not O(N M C). On failure every out[n] is
- * fini'd. Errors: E_INVALID (shapes or codecs differ), E_MEMORY, E_NUMERIC (a fused row
- * is not finite). */
+ * the logarithm of probabilities floored at 1e-8 (u16 has zeros).
+ * Determinism: same inputs, same W, same OpenBLAS core and threads: same bits.
+ * Recipients with equal rows of W are computed once, so that `mean` costs O(N M C) and
+ * knfu with beta = 0 gives its very bits. Where rows differ, OpenBLAS may round a row
+ * by its place in the product (1e-7). A recipient that hears one client alone (weight
+ * 1) gets that client's probabilities: the very bytes when they were probabilities.
+ * One GEMM per block of rows and 128 recipients; memory about 8 MiB, or one row of
+ * everybody when that is more, not O(N M C). On failure every out[n] is fini'd.
+ * Errors: E_INVALID (shapes or codecs differ), E_MEMORY, E_NUMERIC (a fused row is not
+ * finite). */
 WITAN_NODISCARD witan_status witan_fusion_combine(witan_soft_labels *out,
                                                   const double *W,
                                                   const witan_fusion_input *input,

@@ -16,7 +16,8 @@
 /* W [N, N] = d(q_n, q_m); all but KL are symmetric. */
 static void
 fill_divergences(double *W, const double *epd, size_t N, size_t C,
-                 witan_divergence divergence) {
+                 witan_divergence divergence)
+{
     bool symmetric = divergence != WITAN_DIVERGENCE_KL;
     for (size_t n = 0; n < N; n++) {
         for (size_t m = 0; m < N; m++) {
@@ -31,7 +32,8 @@ fill_divergences(double *W, const double *epd, size_t N, size_t C,
 /* row [N] from divergences to effectiveness a; `unheard` is the client that is not
  * heard, or N. */
 static void
-divergence_to_effectiveness(double *row, size_t N, size_t unheard, double beta) {
+divergence_to_effectiveness(double *row, size_t N, size_t unheard, double beta)
+{
     double nearest = INFINITY;
     for (size_t m = 0; m < N; m++) {
         nearest = m != unheard && row[m] < nearest ? row[m] : nearest;
@@ -49,14 +51,16 @@ divergence_to_effectiveness(double *row, size_t N, size_t unheard, double beta) 
 }
 
 static int
-compare_descending(const void *a, const void *b) {
+compare_descending(const void *a, const void *b)
+{
     double x = *(const double *)a, y = *(const double *)b;
     return (x < y) - (x > y);
 }
 
 /* Keeps the k largest of row [N], 1 <= k < N; ties to the lower client. */
 static void
-keep_largest(double *row, size_t N, size_t k, double *sorted) {
+keep_largest(double *row, size_t N, size_t k, double *sorted)
+{
     memcpy(sorted, row, N * sizeof *sorted);
     qsort(sorted, N, sizeof *sorted, compare_descending);
     double threshold = sorted[k - 1];
@@ -74,7 +78,8 @@ keep_largest(double *row, size_t N, size_t k, double *sorted) {
 }
 
 static double
-sum_of(const double *row, size_t N) {
+sum_of(const double *row, size_t N)
+{
     double sum = 0.0;
     for (size_t m = 0; m < N; m++) {
         sum += row[m];
@@ -85,7 +90,8 @@ sum_of(const double *row, size_t N) {
 /* Effectiveness to weights. */
 static void
 select_and_normalise(double *row, size_t N, const witan_fusion_config *config,
-                     double *sorted) {
+                     double *sorted)
+{
     double total = sum_of(row, N);
     size_t largest = 0;
     for (size_t m = 1; m < N; m++) {
@@ -108,7 +114,8 @@ select_and_normalise(double *row, size_t N, const witan_fusion_config *config,
 witan_status
 witan_knfu_weights_from_epd(double *W, const double *epd, size_t N, size_t C,
                             const witan_fusion_config *config,
-                            const witan_allocator *allocator) {
+                            const witan_allocator *allocator)
+{
     if (!(config->beta >= 0.0) || !(config->minimum_weight >= 0.0) ||
         !(config->minimum_weight < 1.0)) {
         return WITAN_E_INVALID;
@@ -129,7 +136,8 @@ witan_knfu_weights_from_epd(double *W, const double *epd, size_t N, size_t C,
 
 static witan_status
 knfu_weights(double *W, const witan_fusion_input *input,
-             const witan_fusion_config *config, const witan_allocator *allocator) {
+             const witan_fusion_config *config, const witan_allocator *allocator)
+{
     size_t N = input->clients, C = input->labels[0]->classes;
     double *epd = witan_alloc(allocator, N * C, sizeof *epd);
     if (epd == NULL) {

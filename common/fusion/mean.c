@@ -1,12 +1,12 @@
 /* mean.c - everybody hears the plain average of everybody.
- * Source: Li and Wang 2019, FedMD, arXiv 1910.03581 (combine = logit is its average of
- * scores, combine = probability that of DS-FL before sharpening). One weight for all.
- */
+ * Source: Li and Wang 2019, FedMD, arXiv 1910.03581 (combine = logit is its average
+ * of scores, combine = probability that of DS-FL before sharpening). */
 #include "fusion/strategies.h"
 
 static witan_status
 mean_weights(double *W, const witan_fusion_input *input,
-             const witan_fusion_config *config, const witan_allocator *allocator) {
+             const witan_fusion_config *config, const witan_allocator *allocator)
+{
     (void)config;
     (void)allocator;
     size_t N = input->clients;

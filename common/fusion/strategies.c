@@ -8,12 +8,14 @@ static const witan_fusion_ops *const strategies[] = {
 };
 
 const witan_fusion_ops *const *
-witan_fusion_strategies(void) {
+witan_fusion_strategies(void)
+{
     return strategies;
 }
 
 const witan_fusion_ops *
-witan_fusion_find(const char *key) {
+witan_fusion_find(const char *key)
+{
     for (const witan_fusion_ops *const *ops = strategies; *ops != NULL; ops++) {
         if (strcmp((*ops)->key, key) == 0) {
             return *ops;

@@ -11,7 +11,8 @@
 #define BLOCK_VALUES ((size_t)1 << 14)
 
 static size_t
-block_rows(const witan_soft_labels *labels) {
+block_rows(const witan_soft_labels *labels)
+{
     size_t rows = BLOCK_VALUES / labels->classes;
     rows = rows == 0 ? 1 : rows;
     return rows < labels->rows ? rows : labels->rows;
@@ -19,7 +20,8 @@ block_rows(const witan_soft_labels *labels) {
 
 /* q / sum(q); uniform when nothing is there to divide by. */
 static void
-normalise(double *q, size_t C) {
+normalise(double *q, size_t C)
+{
     double sum = 0.0;
     for (size_t c = 0; c < C; c++) {
         sum += q[c];
@@ -30,7 +32,8 @@ normalise(double *q, size_t C) {
 }
 
 static void
-floor_and_normalise(double *q, size_t C) {
+floor_and_normalise(double *q, size_t C)
+{
     normalise(q, C);
     for (size_t c = 0; c < C; c++) {
         q[c] = q[c] > WITAN_EPD_FLOOR ? q[c] : WITAN_EPD_FLOOR;
@@ -40,7 +43,8 @@ floor_and_normalise(double *q, size_t C) {
 
 /* q += p, or q += one-hot(largest class of p), over `rows` rows. */
 static void
-add_rows(double *q, const float *p, size_t rows, size_t C, bool argmax) {
+add_rows(double *q, const float *p, size_t rows, size_t C, bool argmax)
+{
     for (size_t n = 0; n < rows; n++, p += C) {
         if (argmax) {
             size_t best = 0;
@@ -58,7 +62,8 @@ add_rows(double *q, const float *p, size_t rows, size_t C, bool argmax) {
 
 /* q [C] = sum over the rows, not normalised. `block` holds block_rows() rows. */
 static void
-sum_rows(double *q, const witan_soft_labels *labels, bool argmax, float *block) {
+sum_rows(double *q, const witan_soft_labels *labels, bool argmax, float *block)
+{
     size_t C = labels->classes, step = block_rows(labels);
     for (size_t c = 0; c < C; c++) {
         q[c] = 0.0;
@@ -72,7 +77,8 @@ sum_rows(double *q, const witan_soft_labels *labels, bool argmax, float *block) 
 
 /* epd [N, C] of means, each divided by the mean over clients, class by class. */
 static void
-divide_by_mean(double *epd, size_t clients, size_t C) {
+divide_by_mean(double *epd, size_t clients, size_t C)
+{
     for (size_t c = 0; c < C; c++) {
         double mean = 0.0;
         for (size_t n = 0; n < clients; n++) {
@@ -96,7 +102,8 @@ typedef struct shift_scratch {
 } shift_scratch;
 
 static void
-shift_scratch_fini(shift_scratch *self, const witan_allocator *allocator) {
+shift_scratch_fini(shift_scratch *self, const witan_allocator *allocator)
+{
     witan_free(allocator, self->F);
     witan_free(allocator, self->row);
     witan_free(allocator, self->weight);
@@ -105,7 +112,8 @@ shift_scratch_fini(shift_scratch *self, const witan_allocator *allocator) {
 
 static witan_status
 shift_scratch_init(shift_scratch *self, size_t rows, size_t C,
-                   const witan_allocator *allocator) {
+                   const witan_allocator *allocator)
+{
     size_t R = rows < WITAN_EPD_SHIFT_ROWS ? rows : WITAN_EPD_SHIFT_ROWS;
     *self = (shift_scratch){
         .rows = R,
@@ -124,7 +132,8 @@ shift_scratch_init(shift_scratch *self, size_t rows, size_t C,
 
 /* sum_i a[i] * b[i] in eight lanes of one fixed order. */
 static double
-dot(const float *a, const double *b, size_t count) {
+dot(const float *a, const double *b, size_t count)
+{
     double lane[8] = {0.0};
     size_t i = 0;
     for (; i + 8 <= count; i += 8) {
@@ -141,7 +150,8 @@ dot(const float *a, const double *b, size_t count) {
 
 /* One update of the prior r [C]; returns the largest change of an entry. */
 static double
-shift_step(double *r, const shift_scratch *s, size_t C) {
+shift_step(double *r, const shift_scratch *s, size_t C)
+{
     size_t R = s->rows;
     for (size_t i = 0; i < R; i++) {
         s->weight[i] = 0.0;
@@ -171,7 +181,8 @@ shift_step(double *r, const shift_scratch *s, size_t C) {
 }
 
 static void
-estimate_shift(double *r, const witan_soft_labels *labels, const shift_scratch *s) {
+estimate_shift(double *r, const witan_soft_labels *labels, const shift_scratch *s)
+{
     size_t C = labels->classes, R = s->rows;
     for (size_t i = 0; i < R; i++) {
         witan_soft_labels_probabilities(labels, i * labels->rows / R, 1, s->row);
@@ -191,7 +202,8 @@ estimate_shift(double *r, const witan_soft_labels *labels, const shift_scratch *
 
 static witan_status
 estimate_all_shift(double *epd, const witan_soft_labels *const *labels, size_t clients,
-                   const witan_allocator *allocator) {
+                   const witan_allocator *allocator)
+{
     size_t C = labels[0]->classes;
     shift_scratch scratch;
     WITAN_TRY(shift_scratch_init(&scratch, labels[0]->rows, C, allocator));
@@ -204,7 +216,8 @@ estimate_all_shift(double *epd, const witan_soft_labels *const *labels, size_t c
 
 witan_status
 witan_epd_estimate(double *epd, const witan_soft_labels *const *labels, size_t clients,
-                   witan_epd_estimator estimator, const witan_allocator *allocator) {
+                   witan_epd_estimator estimator, const witan_allocator *allocator)
+{
     size_t C = labels[0]->classes;
     for (size_t n = 1; n < clients; n++) {
         if (labels[n]->rows != labels[0]->rows || labels[n]->classes != C) {

@@ -15,13 +15,17 @@
 #define FRACTION_MASK ((1 << FRACTION_BITS) - 1)
 /* Up to this many classes remainders are ranked by counting, above by histograms. */
 #define RANKED_CLASSES 32
+/* A vector of GCC and Clang: the compilers' own vectorisers trip over these loops. */
+#define LANES 4
+typedef int32_t lanes __attribute__((vector_size(LANES * sizeof(int32_t))));
 #define LOG_FLOOR 32.0 /* u16 log-probabilities reach from 0 to -LOG_FLOOR */
 
 #define PROBABILITY_TOLERANCE 1e-3
 #define LOG_PROBABILITY_TOLERANCE 1e-2
 
 static uint16_t
-load_u16(const uint8_t *bytes, size_t i) {
+load_u16(const uint8_t *bytes, size_t i)
+{
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
     uint16_t value;
     memcpy(&value, bytes + 2 * i, sizeof value);
@@ -32,7 +36,8 @@ load_u16(const uint8_t *bytes, size_t i) {
 }
 
 static void
-store_u16(uint8_t *bytes, size_t i, int32_t value) {
+store_u16(uint8_t *bytes, size_t i, int32_t value)
+{
     uint16_t narrow = (uint16_t)value;
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
     memcpy(bytes + 2 * i, &narrow, sizeof narrow);
@@ -44,7 +49,8 @@ store_u16(uint8_t *bytes, size_t i, int32_t value) {
 
 /* Between float32 and its four little-endian bytes, in place or not. */
 static void
-copy_f32(void *to, const void *from, size_t count) {
+copy_f32(void *to, const void *from, size_t count)
+{
     memmove(to, from, count * sizeof(float));
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
     uint8_t *bytes = to;
@@ -57,12 +63,14 @@ copy_f32(void *to, const void *from, size_t count) {
 }
 
 static size_t
-codec_width(witan_codec codec) {
+codec_width(witan_codec codec)
+{
     return codec == WITAN_CODEC_F32 ? sizeof(float) : sizeof(uint16_t);
 }
 
 size_t
-witan_soft_labels_size(witan_codec codec, size_t rows, size_t classes) {
+witan_soft_labels_size(witan_codec codec, size_t rows, size_t classes)
+{
     size_t values, size;
     if (__builtin_mul_overflow(rows, classes, &values) ||
         __builtin_mul_overflow(values, codec_width(codec), &size)) {
@@ -74,7 +82,8 @@ witan_soft_labels_size(witan_codec codec, size_t rows, size_t classes) {
 witan_status
 witan_soft_labels_new(witan_soft_labels *out, const witan_allocator *allocator,
                       witan_knowledge_kind kind, witan_codec codec, size_t rows,
-                      size_t classes) {
+                      size_t classes)
+{
     *out = (witan_soft_labels){0};
     if (rows == 0 || classes == 0) {
         return WITAN_E_INVALID;
@@ -92,14 +101,16 @@ witan_soft_labels_new(witan_soft_labels *out, const witan_allocator *allocator,
 }
 
 void
-witan_soft_labels_fini(witan_soft_labels *self, const witan_allocator *allocator) {
+witan_soft_labels_fini(witan_soft_labels *self, const witan_allocator *allocator)
+{
     witan_free(allocator, self->bytes);
     *self = (witan_soft_labels){0};
 }
 
 /* In four lanes, so that the additions do not wait for each other. */
 static double
-row_sum(const float *p, size_t C) {
+row_sum(const float *p, size_t C)
+{
     double lane[4] = {0.0};
     size_t c = 0;
     for (; c + 4 <= C; c += 4) {
@@ -115,34 +126,54 @@ row_sum(const float *p, size_t C) {
 
 /* Units (high bits) and fraction (low bits) of one probability. */
 static int32_t
-fixed_point(float p, double scale) {
+fixed_point(float p, double scale)
+{
     return (int32_t)((double)p * scale);
 }
 
 /* Gives the missing units to the largest fractions: the rank of a fraction is the count
- * of larger ones. Keys are unique: the class breaks ties. */
+ * of larger ones. Keys are unique: the class breaks ties. Zeros fill the last vector;
+ * their keys are below those of all classes. */
 static void
-round_row_ranked(uint8_t *bytes, const float *p, double scale, size_t C) {
-    int32_t units[RANKED_CLASSES], key[RANKED_CLASSES], missing = UNITS;
-    for (size_t c = 0; c < C; c++) {
-        int32_t fixed = fixed_point(p[c], scale);
-        units[c] = fixed >> FRACTION_BITS;
-        key[c] = (fixed & FRACTION_MASK) << 16 | (0xffff - (int32_t)c);
-        missing -= units[c];
+round_row_ranked(uint8_t *bytes, const float *p, double scale, size_t C)
+{
+    float padded[RANKED_CLASSES];
+    int32_t key[RANKED_CLASSES], missing = UNITS;
+    lanes units[RANKED_CLASSES / LANES];
+    size_t vectors = (C + LANES - 1) / LANES;
+    memset(padded + (vectors - 1) * LANES, 0, LANES * sizeof *padded);
+    memcpy(padded, p, C * sizeof *padded);
+    for (size_t v = 0; v < vectors; v++) {
+        for (size_t i = 0; i < LANES; i++) {
+            size_t c = v * LANES + i;
+            int32_t fixed = fixed_point(padded[c], scale);
+            units[v][i] = fixed >> FRACTION_BITS;
+            key[c] = (fixed & FRACTION_MASK) << 16 | (0xffff - (int32_t)c);
+        }
+    }
+    for (size_t v = 0; v < vectors; v++) {
+        missing -= (units[v][0] + units[v][1]) + (units[v][2] + units[v][3]);
+    }
+    const lanes wanted = {missing, missing, missing, missing};
+    for (size_t v = 0; v < vectors; v++) {
+        lanes own, rank = {0};
+        memcpy(&own, key + v * LANES, sizeof own);
+        for (size_t c = 0; c < C; c++) {
+            lanes other = {key[c], key[c], key[c], key[c]};
+            rank -= own < other; /* a true lane is -1 */
+        }
+        units[v] -= rank < wanted;
     }
     for (size_t c = 0; c < C; c++) {
-        int32_t rank = 0;
-        for (size_t i = 0; i < C; i++) {
-            rank += key[i] > key[c];
-        }
-        store_u16(bytes, c, units[c] + (rank < missing));
+        store_u16(bytes, c, units[c / LANES][c % LANES]);
     }
 }
 
 /* From the top bucket down: the bucket that holds the *wanted-th entry; *wanted becomes
  * its rank within the bucket. */
 static size_t
-bucket_of_rank(const uint32_t *count, size_t buckets, int32_t *wanted) {
+bucket_of_rank(const uint32_t *count, size_t buckets, int32_t *wanted)
+{
     size_t b = buckets - 1;
     while ((int64_t)count[b] < *wanted) {
         *wanted -= (int32_t)count[b--];
@@ -153,7 +184,8 @@ bucket_of_rank(const uint32_t *count, size_t buckets, int32_t *wanted) {
 /* As round_row_ranked in O(C): the smallest fraction that still gets a unit is found
  * through two histograms, of its high 8 and its low 7 bits. */
 static void
-round_row_histogram(uint8_t *bytes, const float *p, double scale, size_t C) {
+round_row_histogram(uint8_t *bytes, const float *p, double scale, size_t C)
+{
     uint32_t high[256] = {0}, low[128] = {0};
     int32_t missing = UNITS;
     for (size_t c = 0; c < C; c++) {
@@ -177,7 +209,8 @@ round_row_histogram(uint8_t *bytes, const float *p, double scale, size_t C) {
 }
 
 static witan_status
-encode_probabilities_u16(uint8_t *bytes, const float *p, size_t count, size_t C) {
+encode_probabilities_u16(uint8_t *bytes, const float *p, size_t count, size_t C)
+{
     for (size_t n = 0; n < count; n++, p += C, bytes += 2 * C) {
         double sum = row_sum(p, C);
         if (!(sum > 0.0)) {
@@ -194,7 +227,8 @@ encode_probabilities_u16(uint8_t *bytes, const float *p, size_t count, size_t C)
 }
 
 static void
-encode_log_probabilities_u16(uint8_t *bytes, const float *values, size_t count) {
+encode_log_probabilities_u16(uint8_t *bytes, const float *values, size_t count)
+{
     for (size_t i = 0; i < count; i++) {
         double depth = -(double)values[i];
         depth = depth > 0.0 ? depth : 0.0;
@@ -205,7 +239,8 @@ encode_log_probabilities_u16(uint8_t *bytes, const float *values, size_t count) 
 
 /* Every value in [lowest, FLT_MAX]; false for NaN. */
 static bool
-all_from(float lowest, const float *values, size_t count) {
+all_from(float lowest, const float *values, size_t count)
+{
     int bad = 0;
     for (size_t i = 0; i < count; i++) {
         bad |= !(values[i] >= lowest) | !(values[i] <= FLT_MAX);
@@ -215,7 +250,8 @@ all_from(float lowest, const float *values, size_t count) {
 
 witan_status
 witan_soft_labels_encode(witan_soft_labels *self, size_t first, size_t count,
-                         const float *values) {
+                         const float *values)
+{
     WITAN_ASSERT(first <= self->rows && count <= self->rows - first);
     size_t C = self->classes;
     uint8_t *bytes = self->bytes + first * C * codec_width(self->codec);
@@ -236,7 +272,8 @@ witan_soft_labels_encode(witan_soft_labels *self, size_t first, size_t count,
 
 void
 witan_soft_labels_decode(const witan_soft_labels *self, size_t first, size_t count,
-                         float *values) {
+                         float *values)
+{
     WITAN_ASSERT(first <= self->rows && count <= self->rows - first);
     const uint8_t *bytes =
         self->bytes + first * self->classes * codec_width(self->codec);
@@ -257,7 +294,8 @@ witan_soft_labels_decode(const witan_soft_labels *self, size_t first, size_t cou
 
 void
 witan_soft_labels_probabilities(const witan_soft_labels *self, size_t first,
-                                size_t count, float *p) {
+                                size_t count, float *p)
+{
     witan_soft_labels_decode(self, first, count, p);
     if (self->kind == WITAN_KNOWLEDGE_LOG_PROBABILITY) {
         witan_softmax(p, p, 1.0, count, self->classes);
@@ -265,7 +303,8 @@ witan_soft_labels_probabilities(const witan_soft_labels *self, size_t first,
 }
 
 static witan_status
-bad_row(witan_diag *diag, size_t row, const char *problem) {
+bad_row(witan_diag *diag, size_t row, const char *problem)
+{
     return witan_diag_fail(diag, WITAN_E_DATA,
                            "soft labels, row %zu: %s; the sender must send them again",
                            row, problem);
@@ -273,7 +312,8 @@ bad_row(witan_diag *diag, size_t row, const char *problem) {
 
 /* One row [C], decoded up to 256 values at a time. */
 static witan_status
-check_row(const witan_soft_labels *self, size_t row, witan_diag *diag) {
+check_row(const witan_soft_labels *self, size_t row, witan_diag *diag)
+{
     bool probability = self->kind == WITAN_KNOWLEDGE_PROBABILITY;
     float values[256];
     double sum = 0.0;
@@ -305,7 +345,8 @@ check_row(const witan_soft_labels *self, size_t row, witan_diag *diag) {
 }
 
 witan_status
-witan_soft_labels_check(const witan_soft_labels *self, witan_diag *diag) {
+witan_soft_labels_check(const witan_soft_labels *self, witan_diag *diag)
+{
     if ((unsigned)self->kind > WITAN_KNOWLEDGE_LOG_PROBABILITY ||
         (unsigned)self->codec > WITAN_CODEC_U16) {
         return witan_diag_fail(

@@ -71,10 +71,9 @@ void witan_soft_labels_decode(const witan_soft_labels *self, size_t first, size_
 void witan_soft_labels_probabilities(const witan_soft_labels *self, size_t first,
                                      size_t count, float *p);
 
-/* Believes nothing: kind, codec, shape and size agree; every value finite,
- * probabilities
- * >= 0 and rows summing to 1 within 1e-3, log-probabilities <= 0 with exp-sum within
- * 1e-2 of 1. For bytes of a peer.
+/* Believes nothing: kind, codec, shape and size agree; every value is finite,
+ * probabilities are >= 0 and rows sum to 1 within 1e-3, log-probabilities are <= 0 and
+ * their exp-sum is within 1e-2 of 1. For bytes of a peer.
  * Errors: E_DATA naming the first bad row; messages carry no value of the knowledge. */
 WITAN_NODISCARD witan_status witan_soft_labels_check(const witan_soft_labels *self,
                                                      witan_diag *diag);

@@ -7,13 +7,14 @@
 #include "num/softmax.h"
 
 static size_t
-bins_of(const witan_score_sum *sum) {
+bins_of(const witan_score_sum *sum)
+{
     return sum->bins == 0 ? WITAN_ECE_BINS : sum->bins;
 }
 
 void
-witan_score_add_one(witan_score_sum *sum, double confidence, bool correct,
-                    double loss) {
+witan_score_add_one(witan_score_sum *sum, double confidence, bool correct, double loss)
+{
     size_t bins = bins_of(sum);
     WITAN_ASSERT(bins <= WITAN_ECE_BINS);
     /* Bin b is (b / bins, (b + 1) / bins]. */
@@ -29,7 +30,8 @@ witan_score_add_one(witan_score_sum *sum, double confidence, bool correct,
 
 void
 witan_score_add(witan_score_sum *sum, const float *z, const uint32_t *labels, size_t N,
-                size_t C) {
+                size_t C)
+{
     for (size_t n = 0; n < N; n++, z += C) {
         WITAN_ASSERT(labels[n] < C);
         size_t best = 0;
@@ -43,7 +45,8 @@ witan_score_add(witan_score_sum *sum, const float *z, const uint32_t *labels, si
 }
 
 witan_score
-witan_score_of(const witan_score_sum *sum) {
+witan_score_of(const witan_score_sum *sum)
+{
     witan_score score = {.count = sum->count};
     if (sum->count == 0) {
         return score;
@@ -60,7 +63,8 @@ witan_score_of(const witan_score_sum *sum) {
 
 /* Ascending, NaN first. */
 static int
-compare_doubles(const void *a, const void *b) {
+compare_doubles(const void *a, const void *b)
+{
     double x = *(const double *)a, y = *(const double *)b;
     if (isnan(x) || isnan(y)) {
         return (isnan(y) != 0) - (isnan(x) != 0);
@@ -70,7 +74,8 @@ compare_doubles(const void *a, const void *b) {
 
 witan_status
 witan_summarise(witan_summary *out, const double *values, size_t count,
-                const witan_allocator *allocator) {
+                const witan_allocator *allocator)
+{
     *out = (witan_summary){0};
     WITAN_ASSERT(count >= 1);
     double *sorted = witan_alloc(allocator, count, sizeof *sorted);

@@ -3,10 +3,10 @@
  * itself costs one block of floats.
  * Layout: activations are [N, H, W, C] (channels last), N samples of the minibatch.
  *   parameter block: [trainable | buffers]; buffers are batch-norm running statistics.
- *   dense weight [out, in] then bias [out]; convolution weight [out, k, k, in] then bias.
- * Threads: a model is immutable after witan_model_new and may be shared; a workspace
- * belongs to one thread. Memory: everything is taken in _new; forward, backward
- * allocate nothing. */
+ *   dense weight [out, in] then bias [out]; convolution weight [out, k, k, in] then
+ * bias. Threads: a model is immutable after witan_model_new and may be shared; a
+ * workspace belongs to one thread. Memory: everything is taken in _new; forward,
+ * backward allocate nothing. */
 #ifndef WITAN_NN_MODEL_H
 #define WITAN_NN_MODEL_H
 
@@ -58,7 +58,8 @@ double witan_model_cost(const witan_model *self);
 /* The same of one training step: forward, weight gradients, and input gradients behind
  * the first layer that learns. */
 double witan_model_step_cost(const witan_model *self);
-/* Digest of the architecture: equal for models whose parameter blocks may be averaged. */
+/* Digest of the architecture: equal for models whose parameter blocks may be averaged.
+ */
 void witan_model_fingerprint(const witan_model *self, unsigned char out[32]);
 
 /* Kaiming-normal (fan-in, gain sqrt 2) for weights followed by ReLU or GELU,
@@ -83,7 +84,8 @@ float *witan_workspace_input(witan_workspace *self);
 /* Forward pass over the first `count` samples of the workspace input.
  *   returns     [count, classes] logits, borrowed until the next call on the workspace
  *   parameters  the block; with training = true batch-norm updates its buffers
- *   random      dropout masks; may be NULL when training is false or no dropout exists */
+ *   random      dropout masks; may be NULL when training is false or no dropout exists
+ */
 const float *witan_model_forward(const witan_model *self, witan_workspace *workspace,
                                  float *parameters, size_t count, bool training,
                                  witan_random *random);

@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include "nn/model_plan.h"
-#include "num/gemm.h"
 
 #define NORM_EPSILON 1e-5f
 #define BATCH_NORM_MOMENTUM 0.1f
@@ -22,17 +21,6 @@ output_buffer(const witan_workspace *ws, size_t step, const float *x,
         i++;
     }
     return ws->turn[i];
-}
-
-static void
-dense_forward(const model_step *step, const witan_workspace *ws,
-              const float *parameters, float *y, const float *x, size_t count)
-{
-    size_t inputs = shape_size(step->in), outputs = shape_size(step->out);
-    witan_factor left = {x, inputs, false};
-    witan_factor right = {parameters + step->weight, inputs, true};
-    witan_gemm(y, outputs, left, right, count, outputs, inputs, 0.0f);
-    ws->kernels->add_bias(y, parameters + step->bias, step->relu, count, outputs);
 }
 
 static void
@@ -141,7 +129,9 @@ step_forward(const witan_model *self, witan_workspace *ws, float *parameters,
     float *y = output_buffer(ws, index, x, shortcut);
     switch (step->kind) {
     case WITAN_LAYER_DENSE:
-        dense_forward(step, ws, parameters, y, x, count);
+        kernels->dense_forward(y, x, parameters + step->weight, parameters + step->bias,
+                               step->relu, count, shape_size(step->in),
+                               shape_size(step->out), ws->scratch);
         break;
     case WITAN_LAYER_CONVOLUTION:
         kernels->convolution_forward(
@@ -228,16 +218,10 @@ dense_backward(const model_step *step, const witan_workspace *ws,
         ws->kernels->relu_backward(masked, g, y, count * outputs);
         g = masked;
     }
-    witan_gemm(gradient + step->weight, inputs, (witan_factor){g, outputs, true},
-               (witan_factor){x, inputs, false}, outputs, inputs, count, 0.0f);
-    ws->kernels->column_sums(gradient + step->bias, g, count, outputs);
-    if (!step->passes_back) {
-        return NULL;
-    }
-    float *dx = other_buffer(ws, g);
-    witan_gemm(dx, inputs, (witan_factor){g, outputs, false},
-               (witan_factor){parameters + step->weight, inputs, false}, count, inputs,
-               outputs, 0.0f);
+    float *dx = step->passes_back ? other_buffer(ws, g) : NULL;
+    ws->kernels->dense_backward(gradient + step->weight, gradient + step->bias, dx, g,
+                                x, parameters + step->weight, count, inputs, outputs,
+                                ws->scratch);
     return dx;
 }
 

@@ -39,9 +39,12 @@ saved_bytes(const model_step *step)
 }
 
 static size_t
-scratch_bytes(const model_step *step, const witan_kernels *kernels)
+scratch_bytes(const model_step *step, const witan_kernels *kernels, size_t batch)
 {
     switch (step->kind) {
+    case WITAN_LAYER_DENSE:
+        return kernels->dense_scratch(shape_size(step->in), shape_size(step->out),
+                                      batch);
     case WITAN_LAYER_CONVOLUTION:
         return kernels->convolution_scratch(&step->convolution);
     case WITAN_LAYER_RESIDUAL_END:
@@ -65,7 +68,7 @@ place(witan_workspace *self, const witan_model *model, cutter *block)
     for (size_t i = 0; i < model->steps; i++) {
         const model_step *step = &model->step[i];
         size_t outputs = shape_size(step->out),
-               bytes = scratch_bytes(step, self->kernels);
+               bytes = scratch_bytes(step, self->kernels, self->batch);
         if (self->training) {
             float *output = cut(block, self->batch * outputs, sizeof(float));
             void *saved = cut(block, self->batch, saved_bytes(step));

@@ -34,10 +34,6 @@ typedef struct witan_kernels {
     void (*multiply)(float *y, const float *a, const float *b, size_t n);
     void (*add)(float *y, const float *a, const float *b, size_t n);
 
-    /* y [N,C] += b [C] in every row, then ReLU if asked. */
-    void (*add_bias)(float *y, const float *b, bool relu, size_t N, size_t C);
-    /* sum [C] = over the N rows of x [N,C]. */
-    void (*column_sums)(float *sum, const float *x, size_t N, size_t C);
     /* y [pixels,C] = x * scale [C] + shift [C]; y is not x. */
     void (*scale_shift)(float *y, const float *x, const float *scale,
                         const float *shift, size_t pixels, size_t C);
@@ -63,6 +59,17 @@ typedef struct witan_kernels {
                                float *dbias, const float *dy, const float *x,
                                const float *mean, const float *variance,
                                const float *gain, float *scratch);
+
+    /* y [N,outputs] = x [N,inputs] w^T + b, then ReLU if asked; w [outputs,inputs].
+     * dw, db, dx overwritten; dx may be NULL; dy behind a ReLU comes already masked.
+     * scratch: dense_scratch bytes for up to N samples. */
+    size_t (*dense_scratch)(size_t inputs, size_t outputs, size_t N);
+    void (*dense_forward)(float *y, const float *x, const float *w, const float *b,
+                          bool relu, size_t N, size_t inputs, size_t outputs,
+                          void *scratch);
+    void (*dense_backward)(float *dw, float *db, float *dx, const float *dy,
+                           const float *x, const float *w, size_t N, size_t inputs,
+                           size_t outputs, void *scratch);
 
     /* Bytes of scratch for both passes of a convolution. */
     size_t (*convolution_scratch)(const witan_convolution *c);

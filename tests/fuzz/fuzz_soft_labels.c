@@ -10,14 +10,16 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void
-require(bool ok) {
+require(bool ok)
+{
     if (!ok) {
         abort();
     }
 }
 
 static void
-use(const witan_soft_labels *labels, bool believed) {
+use(const witan_soft_labels *labels, bool believed)
+{
     const witan_allocator *heap = witan_allocator_default();
     size_t count = labels->rows * labels->classes;
     float *values = witan_alloc(heap, count, sizeof *values);
@@ -50,7 +52,8 @@ use(const witan_soft_labels *labels, bool believed) {
 }
 
 int
-LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
     if (size < 4 || size > 4096) {
         return 0;
     }

@@ -9,7 +9,8 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int
-main(int argc, char **argv) {
+main(int argc, char **argv)
+{
     size_t inputs = 0;
     DIR *directory = argc == 2 ? opendir(argv[1]) : NULL;
     if (directory == NULL) {

@@ -5,7 +5,7 @@
 #include "fusion/fusion.h"
 #include "support/witan_test.h"
 
-#define SPEAKERS_MAX 64
+#define SPEAKERS_MAX 160
 
 typedef struct speakers {
     witan_soft_labels labels[SPEAKERS_MAX];
@@ -15,7 +15,8 @@ typedef struct speakers {
 
 static inline void
 speakers_init(speakers *self, const float *values, size_t N, size_t rows, size_t C,
-              witan_knowledge_kind kind, witan_codec codec) {
+              witan_knowledge_kind kind, witan_codec codec)
+{
     for (size_t n = 0; n < N; n++) {
         CHECK_STATUS(witan_soft_labels_new(&self->labels[n], witan_allocator_default(),
                                            kind, codec, rows, C),
@@ -29,7 +30,8 @@ speakers_init(speakers *self, const float *values, size_t N, size_t rows, size_t
 }
 
 static inline void
-speakers_fini(speakers *self) {
+speakers_fini(speakers *self)
+{
     for (size_t n = 0; n < self->input.clients; n++) {
         witan_soft_labels_fini(&self->labels[n], witan_allocator_default());
     }

@@ -16,8 +16,8 @@ static const witan_fusion_config defaults = {.beta = 10.0, .include_self = true}
 
 /* Soft labels [N, rows, C]: softmax of normal logits, or their logarithm. */
 static float *
-random_labels(uint64_t seed, size_t N, size_t rows, size_t C,
-              witan_knowledge_kind kind) {
+random_labels(uint64_t seed, size_t N, size_t rows, size_t C, witan_knowledge_kind kind)
+{
     witan_random random;
     witan_random_init(&random, seed, 0, 0, WITAN_PURPOSE_TEST);
     float *values = malloc(N * rows * C * sizeof *values);
@@ -37,7 +37,8 @@ random_labels(uint64_t seed, size_t N, size_t rows, size_t C,
 
 static void
 random_speakers(speakers *self, uint64_t seed, size_t N, size_t rows, size_t C,
-                witan_knowledge_kind kind, witan_codec codec) {
+                witan_knowledge_kind kind, witan_codec codec)
+{
     float *values = random_labels(seed, N, rows, C, kind);
     speakers_init(self, values, N, rows, C, kind, codec);
     free(values);
@@ -45,7 +46,8 @@ random_speakers(speakers *self, uint64_t seed, size_t N, size_t rows, size_t C,
 
 static void
 combine(witan_soft_labels *out, const double *W, const speakers *self,
-        witan_combine how) {
+        witan_combine how)
+{
     CHECK_STATUS(
         witan_fusion_combine(out, W, &self->input, how, witan_allocator_default()),
         WITAN_OK);
@@ -57,19 +59,22 @@ combine(witan_soft_labels *out, const double *W, const speakers *self,
 }
 
 static void
-fini_all(witan_soft_labels *out, size_t N) {
+fini_all(witan_soft_labels *out, size_t N)
+{
     for (size_t n = 0; n < N; n++) {
         witan_soft_labels_fini(&out[n], witan_allocator_default());
     }
 }
 
 static bool
-same_bytes(const witan_soft_labels *a, const witan_soft_labels *b) {
+same_bytes(const witan_soft_labels *a, const witan_soft_labels *b)
+{
     return a->size == b->size && memcmp(a->bytes, b->bytes, a->size) == 0;
 }
 
 static void
-test_fused_labels_are_golden(void) {
+test_fused_labels_are_golden(void)
+{
     witan_golden labels = witan_golden_load("fusion/labels");
     float *values = witan_golden_floats(&labels), fused[160];
     for (int how = WITAN_COMBINE_PROBABILITY; how <= WITAN_COMBINE_LOGIT; how++) {
@@ -101,7 +106,8 @@ test_fused_labels_are_golden(void) {
 
 /* Log-probabilities combine as the probabilities that they are the logarithms of. */
 static void
-test_log_probabilities_combine(void) {
+test_log_probabilities_combine(void)
+{
     enum {
         N = 4,
         ROWS = 30,
@@ -134,7 +140,8 @@ test_log_probabilities_combine(void) {
 /* A zero probability is floored at 1e-8 in logit fusion, and does not silence others.
  */
 static void
-test_logit_floor(void) {
+test_logit_floor(void)
+{
     const float values[4] = {1.0F, 0.0F, 0.5F, 0.5F};
     const double W[4] = {0.5, 0.5, 0.5, 0.5};
     speakers council;
@@ -150,7 +157,8 @@ test_logit_floor(void) {
 }
 
 static void
-test_beta_zero_gives_the_bits_of_mean(void) {
+test_beta_zero_gives_the_bits_of_mean(void)
+{
     for (size_t N = 1; N <= 40; N += 13) {
         speakers council;
         double W[40 * 40], mean[40 * 40];
@@ -177,7 +185,8 @@ test_beta_zero_gives_the_bits_of_mean(void) {
 
 /* One client alone, and everybody with beta = infinity, get their own labels back. */
 static void
-test_own_labels_come_back(void) {
+test_own_labels_come_back(void)
+{
     for (size_t N = 1; N <= 5; N += 4) {
         for (int codec = F32; codec <= U16; codec++) {
             for (int how = WITAN_COMBINE_PROBABILITY; how <= WITAN_COMBINE_LOGIT;
@@ -205,7 +214,8 @@ test_own_labels_come_back(void) {
 }
 
 static void
-test_own_log_probabilities_come_back(void) {
+test_own_log_probabilities_come_back(void)
+{
     speakers council;
     const double W = 1.0;
     witan_soft_labels out;
@@ -219,19 +229,21 @@ test_own_log_probabilities_come_back(void) {
     speakers_fini(&council);
 }
 
-/* The bits of one recipient do not depend on who else listens, nor on its place: each
- * row of a W of distinct rows, alone in a W where all rows are equal to it. Enough rows
- * for several blocks, enough clients for several tiles. */
+/* More rows than a block and more recipients than a tile, against plain sums in double;
+ * and the same call gives the same bytes. */
 static void
-test_bits_depend_on_the_own_row(void) {
+test_blocks_and_tiles(void)
+{
     enum {
-        N = 37,
-        ROWS = 6000,
-        C = 10
+        N = 140,
+        ROWS = 2600,
+        C = 3
     };
+    static double W[N * N];
+    static speakers council;
+    static witan_soft_labels first[N], second[N];
     witan_random random;
     witan_random_init(&random, witan_test_seed(13), 0, 0, WITAN_PURPOSE_TEST);
-    static double W[N * N], equal[N * N];
     for (size_t n = 0; n < N; n++) {
         double sum = 0.0;
         for (size_t m = 0; m < N; m++) {
@@ -241,25 +253,34 @@ test_bits_depend_on_the_own_row(void) {
             W[n * N + m] /= sum;
         }
     }
-    speakers council;
-    witan_soft_labels all[N], one[N];
+    memcpy(W + 135 * N, W + 3 * N, N * sizeof *W); /* twins, two tiles apart */
     random_speakers(&council, 14, N, ROWS, C, PROBABILITY, F32);
-    combine(all, W, &council, WITAN_COMBINE_PROBABILITY);
-    for (size_t n = 0; n < N; n += 9) {
-        for (size_t i = 0; i < N; i++) {
-            memcpy(equal + i * N, W + n * N, N * sizeof *W);
+    combine(first, W, &council, WITAN_COMBINE_PROBABILITY);
+    combine(second, W, &council, WITAN_COMBINE_PROBABILITY);
+    CHECK(same_bytes(&first[3], &first[135]));
+    for (size_t n = 0; n < N; n++) {
+        CHECK(same_bytes(&first[n], &second[n]));
+        for (size_t row = n % 7; row < ROWS; row += 97) {
+            double expected[C] = {0.0};
+            float p[C];
+            for (size_t m = 0; m < N; m++) {
+                witan_soft_labels_decode(&council.labels[m], row, 1, p);
+                for (size_t c = 0; c < C; c++) {
+                    expected[c] += W[n * N + m] * (double)p[c];
+                }
+            }
+            witan_soft_labels_decode(&first[n], row, 1, p);
+            CHECK_GOLDEN(p, expected, C, 1e-6, 0.0);
         }
-        combine(one, equal, &council, WITAN_COMBINE_PROBABILITY);
-        CHECK(same_bytes(&one[0], &all[n]));
-        CHECK(same_bytes(&one[N - 1], &all[n]));
-        fini_all(one, N);
     }
-    fini_all(all, N);
+    fini_all(first, N);
+    fini_all(second, N);
     speakers_fini(&council);
 }
 
 static void
-test_permuting_clients_permutes_labels(void) {
+test_permuting_clients_permutes_labels(void)
+{
     enum {
         N = 6,
         ROWS = 50,
@@ -298,7 +319,8 @@ test_permuting_clients_permutes_labels(void) {
 }
 
 static void
-test_combine_refuses(void) {
+test_combine_refuses(void)
+{
     const double W[4] = {0.5, 0.5, 0.25, 0.75};
     const witan_allocator *heap = witan_allocator_default();
     speakers council;
@@ -327,7 +349,8 @@ test_combine_refuses(void) {
 }
 
 static void
-test_combine_out_of_memory(void) {
+test_combine_out_of_memory(void)
+{
     const double W[9] = {0.5, 0.25, 0.25, 1.0, 0.0, 0.0, 0.5, 0.25, 0.25};
     speakers council;
     witan_soft_labels out[3];
@@ -352,14 +375,15 @@ test_combine_out_of_memory(void) {
 }
 
 int
-main(void) {
+main(void)
+{
     RUN(test_fused_labels_are_golden);
     RUN(test_log_probabilities_combine);
     RUN(test_logit_floor);
     RUN(test_beta_zero_gives_the_bits_of_mean);
     RUN(test_own_labels_come_back);
     RUN(test_own_log_probabilities_come_back);
-    RUN(test_bits_depend_on_the_own_row);
+    RUN(test_blocks_and_tiles);
     RUN(test_permuting_clients_permutes_labels);
     RUN(test_combine_refuses);
     RUN(test_combine_out_of_memory);

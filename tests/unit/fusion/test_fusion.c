@@ -11,7 +11,8 @@ static const witan_fusion_config defaults = {.beta = 10.0, .include_self = true}
 
 static void
 weights_of(double *W, const double *epd, size_t N, size_t C,
-           const witan_fusion_config *config) {
+           const witan_fusion_config *config)
+{
     CHECK_STATUS(
         witan_knfu_weights_from_epd(W, epd, N, C, config, witan_allocator_default()),
         WITAN_OK);
@@ -19,7 +20,8 @@ weights_of(double *W, const double *epd, size_t N, size_t C,
 
 static void
 check_near_all(const double *actual, const double *expected, size_t count,
-               double tolerance) {
+               double tolerance)
+{
     for (size_t i = 0; i < count; i++) {
         CHECK_NEAR(actual[i], expected[i], tolerance, 0.0);
     }
@@ -27,7 +29,8 @@ check_near_all(const double *actual, const double *expected, size_t count,
 
 /* epd [N, C] of random clients, floored as the estimators do. */
 static void
-random_epd(witan_random *random, double *epd, size_t N, size_t C) {
+random_epd(witan_random *random, double *epd, size_t N, size_t C)
+{
     double alpha[16];
     for (size_t c = 0; c < C; c++) {
         alpha[c] = 0.3;
@@ -46,7 +49,8 @@ random_epd(witan_random *random, double *epd, size_t N, size_t C) {
 }
 
 static void
-test_divergences_are_golden(void) {
+test_divergences_are_golden(void)
+{
     witan_golden labels = witan_golden_load("fusion/labels");
     witan_golden expected = witan_golden_load("fusion/divergences");
     float *values = witan_golden_floats(&labels);
@@ -71,7 +75,8 @@ test_divergences_are_golden(void) {
 }
 
 static void
-test_divergence_bounds(void) {
+test_divergence_bounds(void)
+{
     const double p[2] = {1.0 - 1e-6, 1e-6}, q[2] = {1e-6, 1.0 - 1e-6};
     CHECK_NEAR(witan_divergence_of(WITAN_DIVERGENCE_JS, p, q, 2), log(2.0), 2e-5, 0.0);
     CHECK_NEAR(witan_divergence_of(WITAN_DIVERGENCE_KL, p, q, 2), log(1e6), 1e-4, 0.0);
@@ -81,7 +86,8 @@ test_divergence_bounds(void) {
 }
 
 static void
-test_weights_are_golden(void) {
+test_weights_are_golden(void)
+{
     witan_golden labels = witan_golden_load("fusion/labels");
     witan_golden expected = witan_golden_load("fusion/weights");
     static const double betas[3] = {0.0, 1.0, 10.0};
@@ -115,7 +121,8 @@ test_weights_are_golden(void) {
 }
 
 static void
-test_options_are_golden(void) {
+test_options_are_golden(void)
+{
     witan_golden labels = witan_golden_load("fusion/labels");
     witan_golden expected = witan_golden_load("fusion/weights_options");
     float *values = witan_golden_floats(&labels);
@@ -143,7 +150,8 @@ test_options_are_golden(void) {
 
 /* Three distributions whose weights were computed elsewhere, to six digits. */
 static void
-test_published_vector(void) {
+test_published_vector(void)
+{
     const double epd[9] = {.6, .3, .1, .5, .35, .15, .1, .2, .7};
     const double one[3] = {.426483, .416952, .156565};
     const double ten[3] = {.556250, .443725, .000025};
@@ -159,7 +167,8 @@ test_published_vector(void) {
 }
 
 static void
-test_beta_zero_is_mean(void) {
+test_beta_zero_is_mean(void)
+{
     witan_random random;
     witan_random_init(&random, witan_test_seed(2), 0, 0, WITAN_PURPOSE_TEST);
     double epd[49 * 10], W[49 * 49], mean[49 * 49];
@@ -180,7 +189,8 @@ test_beta_zero_is_mean(void) {
 }
 
 static void
-test_beta_infinite_hears_the_nearest(void) {
+test_beta_infinite_hears_the_nearest(void)
+{
     witan_random random;
     witan_random_init(&random, witan_test_seed(3), 0, 0, WITAN_PURPOSE_TEST);
     double epd[8 * 4], W[64];
@@ -212,7 +222,8 @@ test_beta_infinite_hears_the_nearest(void) {
 /* Every option on random clients: rows sum to 1, nothing is negative, limits are kept.
  */
 static void
-test_rows_sum_to_one(void) {
+test_rows_sum_to_one(void)
+{
     witan_random random;
     witan_random_init(&random, witan_test_seed(4), 0, 0, WITAN_PURPOSE_TEST);
     double epd[20 * 16], W[400];
@@ -246,7 +257,8 @@ test_rows_sum_to_one(void) {
 }
 
 static void
-test_neighbour_ties_go_to_the_lower_client(void) {
+test_neighbour_ties_go_to_the_lower_client(void)
+{
     const double epd[8] = {.5, .5, .5, .5, .5, .5, .5, .5};
     double W[16];
     witan_fusion_config config = defaults;
@@ -265,7 +277,8 @@ test_neighbour_ties_go_to_the_lower_client(void) {
 }
 
 static void
-test_permuting_clients_permutes_weights(void) {
+test_permuting_clients_permutes_weights(void)
+{
     witan_random random;
     witan_random_init(&random, witan_test_seed(5), 0, 0, WITAN_PURPOSE_TEST);
     double epd[60], shuffled[60], W[36], P[36];
@@ -287,7 +300,8 @@ test_permuting_clients_permutes_weights(void) {
 }
 
 static void
-test_knfu_refuses(void) {
+test_knfu_refuses(void)
+{
     const double epd[4] = {.5, .5, .3, .7};
     double W[4];
     witan_fusion_config config = defaults;
@@ -308,7 +322,8 @@ test_knfu_refuses(void) {
 }
 
 static void
-test_weights_out_of_memory(void) {
+test_weights_out_of_memory(void)
+{
     witan_golden labels = witan_golden_load("fusion/labels");
     float *values = witan_golden_floats(&labels);
     speakers council;
@@ -337,7 +352,8 @@ test_weights_out_of_memory(void) {
 }
 
 static void
-test_fedavg_weights_and_average(void) {
+test_fedavg_weights_and_average(void)
+{
     const size_t samples[3] = {10, 30, 60}, none[3] = {0, 0, 0};
     witan_fusion_input input = {.clients = 3, .samples = samples};
     const witan_fusion_ops *fedavg = witan_fusion_find("fedavg");
@@ -371,7 +387,8 @@ test_fedavg_weights_and_average(void) {
 }
 
 static void
-test_table(void) {
+test_table(void)
+{
     static const struct {
         const char *key;
         witan_exchange exchange;
@@ -397,7 +414,8 @@ test_table(void) {
 }
 
 int
-main(void) {
+main(void)
+{
     RUN(test_divergences_are_golden);
     RUN(test_divergence_bounds);
     RUN(test_weights_are_golden);

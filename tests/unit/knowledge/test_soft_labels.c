@@ -17,7 +17,8 @@
 #define U16 WITAN_CODEC_U16
 
 static witan_soft_labels
-labels_new(witan_knowledge_kind kind, witan_codec codec, size_t rows, size_t classes) {
+labels_new(witan_knowledge_kind kind, witan_codec codec, size_t rows, size_t classes)
+{
     witan_soft_labels labels;
     CHECK_STATUS(witan_soft_labels_new(&labels, witan_allocator_default(), kind, codec,
                                        rows, classes),
@@ -26,18 +27,21 @@ labels_new(witan_knowledge_kind kind, witan_codec codec, size_t rows, size_t cla
 }
 
 static void
-labels_free(witan_soft_labels *labels) {
+labels_free(witan_soft_labels *labels)
+{
     witan_soft_labels_fini(labels, witan_allocator_default());
 }
 
 static unsigned
-unit_of(const witan_soft_labels *labels, size_t i) {
+unit_of(const witan_soft_labels *labels, size_t i)
+{
     return labels->bytes[2 * i] | (unsigned)labels->bytes[2 * i + 1] << 8;
 }
 
 /* Rows of the simplex, from nearly uniform to nearly one-hot. */
 static void
-random_rows(witan_random *random, float *p, size_t rows, size_t C) {
+random_rows(witan_random *random, float *p, size_t rows, size_t C)
+{
     for (size_t n = 0; n < rows; n++, p += C) {
         double sharpness = 6.0 * witan_random_uniform(random), sum = 0.0;
         for (size_t c = 0; c < C; c++) {
@@ -51,7 +55,8 @@ random_rows(witan_random *random, float *p, size_t rows, size_t C) {
 }
 
 static void
-test_u16_units_are_golden(void) {
+test_u16_units_are_golden(void)
+{
     static const size_t classes[] = {2, 10, 32, 33, 500};
     for (size_t k = 0; k < sizeof classes / sizeof *classes; k++) {
         char name[64];
@@ -76,7 +81,8 @@ test_u16_units_are_golden(void) {
 }
 
 static void
-test_u16_log_units_are_golden(void) {
+test_u16_log_units_are_golden(void)
+{
     witan_golden p = witan_golden_load("knowledge/u16_log_p");
     witan_golden units = witan_golden_load("knowledge/u16_log_units");
     float *values = witan_golden_floats(&p), decoded[5];
@@ -101,7 +107,8 @@ test_u16_log_units_are_golden(void) {
 
 /* One matrix: row sums, error bound, encode(decode(x)) == x, first/count offsets. */
 static void
-round_trip_u16(witan_random *random, size_t rows, size_t C) {
+round_trip_u16(witan_random *random, size_t rows, size_t C)
+{
     float *p = malloc(rows * C * sizeof *p), *back = malloc(rows * C * sizeof *back);
     random_rows(random, p, rows, C);
     witan_soft_labels labels = labels_new(PROBABILITY, U16, rows, C);
@@ -137,7 +144,8 @@ round_trip_u16(witan_random *random, size_t rows, size_t C) {
 }
 
 static void
-test_u16_round_trips(void) {
+test_u16_round_trips(void)
+{
     witan_random random;
     witan_random_init(&random, witan_test_seed(1), 0, 0, WITAN_PURPOSE_TEST);
     static const size_t classes[] = {1, 2, 3, 10, 31, 32, 33, 100, 1000};
@@ -149,7 +157,8 @@ test_u16_round_trips(void) {
 
 /* Ties go to the lower class; a scaled row is divided by its sum. */
 static void
-test_u16_ties_and_scale(void) {
+test_u16_ties_and_scale(void)
+{
     const float uniform[4] = {0.25F, 0.25F, 0.25F, 0.25F};
     const float doubled[4] = {1.0F, 0.5F, 0.5F, 0.0F};
     witan_soft_labels labels = labels_new(PROBABILITY, U16, 2, 4);
@@ -163,7 +172,8 @@ test_u16_ties_and_scale(void) {
 }
 
 static void
-test_f32_keeps_bits(void) {
+test_f32_keeps_bits(void)
+{
     const float values[6] = {0.1F, 0.9F, 1e-30F, 1.0F, 0.5F, 0.5F};
     float back[6];
     witan_soft_labels labels = labels_new(PROBABILITY, F32, 3, 2);
@@ -177,7 +187,8 @@ test_f32_keeps_bits(void) {
 }
 
 static void
-test_probabilities_of_log_probabilities(void) {
+test_probabilities_of_log_probabilities(void)
+{
     const float log_p[3] = {-0.35667494F, -1.6094379F, -2.3025851F};
     const double p[3] = {0.7, 0.2, 0.1};
     float back[3];
@@ -193,7 +204,8 @@ test_probabilities_of_log_probabilities(void) {
 }
 
 static void
-test_encode_refuses(void) {
+test_encode_refuses(void)
+{
     float values[40];
     for (int codec = F32; codec <= U16; codec++) {
         witan_soft_labels labels = labels_new(PROBABILITY, (witan_codec)codec, 1, 40);
@@ -220,7 +232,8 @@ test_encode_refuses(void) {
 }
 
 static void
-expect_bad(witan_soft_labels *labels, const char *what) {
+expect_bad(witan_soft_labels *labels, const char *what)
+{
     witan_diag diag = {0};
     CHECK_STATUS(witan_soft_labels_check(labels, &diag), WITAN_E_DATA);
     CHECK_CONTAINS(diag.message, what);
@@ -228,7 +241,8 @@ expect_bad(witan_soft_labels *labels, const char *what) {
 
 /* values[2, 2] at codec f32, row 1 is bad. */
 static void
-expect_bad_row(witan_knowledge_kind kind, float a, float b, const char *what) {
+expect_bad_row(witan_knowledge_kind kind, float a, float b, const char *what)
+{
     float good = kind == PROBABILITY ? 0.5F : -0.69314718F;
     float values[4] = {good, good, a, b};
     witan_soft_labels labels = labels_new(kind, F32, 2, 2);
@@ -239,7 +253,8 @@ expect_bad_row(witan_knowledge_kind kind, float a, float b, const char *what) {
 }
 
 static void
-test_check_names_what_is_bad(void) {
+test_check_names_what_is_bad(void)
+{
     expect_bad_row(PROBABILITY, NAN, 0.5F, "not a finite number");
     expect_bad_row(PROBABILITY, 0.5F, INFINITY, "not a finite number");
     expect_bad_row(PROBABILITY, 1.0001F, -0.0001F, "negative");
@@ -270,7 +285,8 @@ test_check_names_what_is_bad(void) {
 }
 
 static void
-test_sizes_and_limits(void) {
+test_sizes_and_limits(void)
+{
     witan_soft_labels labels;
     const witan_allocator *heap = witan_allocator_default();
     CHECK(witan_soft_labels_size(U16, 1000, 10) == 20000);
@@ -297,7 +313,8 @@ test_sizes_and_limits(void) {
 }
 
 int
-main(void) {
+main(void)
+{
     RUN(test_u16_units_are_golden);
     RUN(test_u16_log_units_are_golden);
     RUN(test_u16_round_trips);

@@ -16,7 +16,8 @@ typedef struct speakers {
 } speakers;
 
 static void
-council_load(speakers *self, const char *name, witan_codec codec) {
+council_load(speakers *self, const char *name, witan_codec codec)
+{
     witan_golden golden = witan_golden_load(name);
     float *values = witan_golden_floats(&golden);
     size_t rows = golden.shape[1], C = golden.shape[2];
@@ -35,7 +36,8 @@ council_load(speakers *self, const char *name, witan_codec codec) {
 }
 
 static void
-council_free(speakers *self) {
+council_free(speakers *self)
+{
     for (size_t n = 0; n < self->clients; n++) {
         witan_soft_labels_fini(&self->labels[n], witan_allocator_default());
     }
@@ -43,7 +45,8 @@ council_free(speakers *self) {
 
 static void
 check_epd(const char *labels, const char *expected, witan_codec codec, int first,
-          int last, double tolerance) {
+          int last, double tolerance)
+{
     speakers council;
     council_load(&council, labels, codec);
     witan_golden golden = witan_golden_load(expected);
@@ -72,7 +75,8 @@ check_epd(const char *labels, const char *expected, witan_codec codec, int first
 }
 
 static void
-test_epd_is_golden(void) {
+test_epd_is_golden(void)
+{
     check_epd("knowledge/epd_labels", "knowledge/epd", WITAN_CODEC_F32, WITAN_EPD_MEAN,
               WITAN_EPD_MEAN_NORMALISED, 1e-12);
     check_epd("knowledge/epd_labels", "knowledge/epd", WITAN_CODEC_U16, WITAN_EPD_MEAN,
@@ -81,7 +85,8 @@ test_epd_is_golden(void) {
 
 /* The stopping rule may stop one iteration apart: two changes of 1e-6. */
 static void
-test_epd_shift_is_golden(void) {
+test_epd_shift_is_golden(void)
+{
     speakers council;
     double epd[20];
     council_load(&council, "knowledge/epd_labels", WITAN_CODEC_F32);
@@ -100,7 +105,8 @@ test_epd_shift_is_golden(void) {
 
 /* Log-probabilities of the same clients give the same distributions. */
 static void
-test_epd_of_log_probabilities(void) {
+test_epd_of_log_probabilities(void)
+{
     speakers council;
     council_load(&council, "knowledge/epd_labels", WITAN_CODEC_F32);
     double expected[20], epd[20];
@@ -134,7 +140,8 @@ test_epd_of_log_probabilities(void) {
  * mean understates it. Two classes, likelihood ratios 6 and 1/6 equally often: what
  * balanced rows show. */
 static void
-test_shift_recovers_the_prior(void) {
+test_shift_recovers_the_prior(void)
+{
     const double prior = 0.9, ratio = 6.0;
     float rows[40];
     for (size_t i = 0; i < 20; i++) {
@@ -162,7 +169,8 @@ test_shift_recovers_the_prior(void) {
 }
 
 static void
-test_epd_errors(void) {
+test_epd_errors(void)
+{
     speakers council;
     council_load(&council, "knowledge/epd_labels", WITAN_CODEC_U16);
     double epd[20];
@@ -188,7 +196,8 @@ test_epd_errors(void) {
 }
 
 static void
-test_score_is_golden(void) {
+test_score_is_golden(void)
+{
     witan_golden z = witan_golden_load("knowledge/score_z");
     witan_golden y = witan_golden_load("knowledge/score_y");
     witan_golden expected = witan_golden_load("knowledge/score");
@@ -213,7 +222,8 @@ test_score_is_golden(void) {
 
 /* Ten predictions in ten bins: 0.234. Two confidences lie on the edge of a bin. */
 static void
-test_calibration_error(void) {
+test_calibration_error(void)
+{
     static const double confidence[] = {.95, .90, .85, .80, .72,
                                         .65, .55, .52, .35, .31};
     static const bool correct[] = {1, 1, 0, 1, 1, 0, 1, 0, 0, 1};
@@ -228,7 +238,8 @@ test_calibration_error(void) {
 }
 
 static void
-test_score_of_the_odd(void) {
+test_score_of_the_odd(void)
+{
     witan_score_sum sum = {0};
     witan_score score = witan_score_of(&sum);
     CHECK(score.count == 0 && score.accuracy <= 0.0 && score.ece <= 0.0);
@@ -247,7 +258,8 @@ test_score_of_the_odd(void) {
 }
 
 static void
-test_summary_is_golden(void) {
+test_summary_is_golden(void)
+{
     witan_golden values = witan_golden_load("knowledge/summary_values");
     witan_golden expected = witan_golden_load("knowledge/summary");
     witan_summary summary;
@@ -277,7 +289,8 @@ test_summary_is_golden(void) {
 }
 
 int
-main(void) {
+main(void)
+{
     RUN(test_epd_is_golden);
     RUN(test_epd_shift_is_golden);
     RUN(test_epd_of_log_probabilities);
