@@ -526,12 +526,10 @@ show_sizes(witan_text *out, const witan_partition *p)
         most = rows > most ? rows : most;
         sum += rows;
     }
-    witan_text_format(out,
-                      "\n%zu to %zu training rows a client, %.1f on average; test rows "
-                      "are %s\n",
-                      least, most, (double)sum / (double)p->clients,
-                      p->test_is_global ? "drawn from the global test set"
-                                        : "cut from the client's own");
+    witan_text_format(
+        out, "\n%zu to %zu training rows a client, mean %.1f; test rows %s\n", least,
+        most, (double)sum / (double)p->clients,
+        p->test_is_global ? "from the global test set" : "cut from its own");
 }
 
 static void
