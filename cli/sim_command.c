@@ -1,6 +1,6 @@
 /* sim_command.c - `witan sim`: run an experiment, show how it goes, say where it lies.
  */
-#include <errno.h>
+#define _GNU_SOURCE /* sched_getaffinity: only the processors we may use */
 #include <getopt.h>
 #include <math.h>
 #include <sched.h>
@@ -12,7 +12,9 @@
 #include <unistd.h>
 
 #include "cli/commands.h"
+#include "cli/experiment.h"
 #include "cli/terminal.h"
+#include "fusion/fusion.h"
 #include "num/cpu.h"
 #include "sim/simulation.h"
 #include "store/file.h"
@@ -177,7 +179,7 @@ check_arguments(const arguments *self, witan_diag *diag)
 /* --- hooks ------------------------------------------------------------------------ */
 
 static void
-show(screen *self, witan_text *text)
+show(witan_text *text)
 {
     if (text->status == WITAN_OK && text->length != 0) {
         (void)fprintf(stderr, "%s", text->data);
@@ -197,7 +199,7 @@ on_progress(void *context, const witan_progress *progress)
     witan_text_init(&text, witan_allocator_default(), 4096);
     witan_report_progress(&text, progress, &self->terminal);
     self->line_is_open = true;
-    show(self, &text);
+    show(&text);
 }
 
 static void
@@ -223,7 +225,7 @@ on_round(void *context, const witan_round_record *round, size_t rounds,
     witan_text_init(&text, witan_allocator_default(), 4096);
     witan_text_format(&text, "%s", self->title);
     witan_report_round(&text, round, rounds, eta_seconds, &self->terminal);
-    show(self, &text);
+    show(&text);
     if (interrupts == 1 && round->round + 1 < rounds) {
         (void)fprintf(stderr, "stopping\n");
     }
@@ -251,45 +253,33 @@ run_fini(run *self)
     }
 }
 
-static witan_status
-read_config(run *self, const char *path, witan_diag *diag)
-{
-    const witan_allocator *a = witan_allocator_default();
-    char *json;
-    size_t size;
-    WITAN_TRY(witan_file_read(&json, &size, path, WITAN_CONFIG_BYTES_MAX, a, diag));
-    witan_status status = witan_config_read(&self->config, json, size, path, a, diag);
-    witan_free(a, json);
-    return status;
-}
-
-/* The experiment, or the config of the run that is resumed; then --set; then checks. */
+/* The experiment, or the config of the run that is resumed; then --set; for the
+ * reference, strategy local. */
 static witan_status
 load_config(run *self, const arguments *args, bool reference, witan_diag *diag)
 {
-    const witan_allocator *a = witan_allocator_default();
     char path[WITAN_PATH_MAX];
-    WITAN_TRY(witan_config_init(&self->config, a));
-    self->has_config = true;
+    const char *assignments[ASSIGNMENTS_MAX + 1];
+    size_t count = args->assignments_count;
+    const char *experiment = args->experiment;
+    memcpy(assignments, args->assignments, count * sizeof *assignments);
+    if (reference) {
+        assignments[count++] = "fusion.key=local";
+    }
     if (args->resume != NULL) {
         (void)snprintf(path, sizeof path, "%s/config.json", args->resume);
+        experiment = path;
         if (!witan_path_exists(path)) {
             return witan_diag_fail(diag, WITAN_E_CONFIG,
                                    "%s holds no run (no config.json); name a run "
                                    "directory",
                                    args->resume);
         }
-        WITAN_TRY(read_config(self, path, diag));
-    } else if (args->experiment != NULL) {
-        WITAN_TRY(read_config(self, args->experiment, diag));
     }
-    for (size_t i = 0; i < args->assignments_count; i++) {
-        WITAN_TRY(witan_config_set(&self->config, args->assignments[i], a, diag));
-    }
-    if (reference) {
-        WITAN_TRY(witan_config_set(&self->config, "fusion.key=local", a, diag));
-    }
-    return witan_config_check(&self->config, diag);
+    WITAN_TRY(
+        witan_experiment_load(&self->config, experiment, assignments, count, diag));
+    self->has_config = true;
+    return WITAN_OK;
 }
 
 static void
@@ -490,7 +480,7 @@ run_reference(run *reference, run *main_run, const char *directory,
     WITAN_TRY(load_config(reference, args, true, diag));
     WITAN_TRY(open_directory(reference, beside, resume, diag));
     WITAN_TRY(prepare(reference, beside, args, view, resume, diag));
-    (void)snprintf(config, sizeof config, "%.*s/config.json", WITAN_PATH_MAX - 16,
+    (void)snprintf(config, sizeof config, "%.*s/config.json", (int)WITAN_PATH_MAX - 16,
                    directory);
     witan_text_init(&text, witan_allocator_default(), 4 * WITAN_CONFIG_BYTES_MAX);
     witan_config_write(&main_run->config, &text);
