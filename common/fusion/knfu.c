@@ -34,7 +34,7 @@ fill_divergences(double *W, const double *epd, size_t N, size_t C,
 static void
 divergence_to_effectiveness(double *row, size_t N, size_t unheard, double beta)
 {
-    double nearest = INFINITY;
+    double nearest = HUGE_VAL;
     for (size_t m = 0; m < N; m++) {
         nearest = m != unheard && row[m] < nearest ? row[m] : nearest;
     }

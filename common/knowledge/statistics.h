@@ -61,8 +61,7 @@ typedef struct witan_score_sum {
 } witan_score_sum;
 
 /* One prediction: probability of the predicted class, whether it is right, and its
- * loss. A confidence that is not a number counts in the lowest bin and makes ece NaN.
- */
+ * loss. A confidence that is not a number counts in the lowest bin: ece is NaN. */
 void witan_score_add_one(witan_score_sum *sum, double confidence, bool correct,
                          double loss);
 /* Logits z [N, C] against labels [N], labels < C. */

@@ -197,7 +197,7 @@ test_own_labels_come_back(void)
                 random_speakers(&council, 11, N, 70, 7, PROBABILITY,
                                 (witan_codec)codec);
                 witan_fusion_config config = defaults;
-                config.beta = N == 1 ? 10.0 : (double)INFINITY;
+                config.beta = N == 1 ? 10.0 : HUGE_VAL;
                 config.include_self = N > 1;
                 CHECK_STATUS(witan_fusion_find("knfu")->weights(
                                  W, &council.input, &config, witan_allocator_default()),

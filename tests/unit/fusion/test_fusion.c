@@ -198,7 +198,7 @@ test_beta_infinite_hears_the_nearest(void)
     memcpy(epd + 5 * 4, epd + 2 * 4, 4 * sizeof *epd); /* 2 and 5 are twins */
     for (int d = WITAN_DIVERGENCE_JS; d <= WITAN_DIVERGENCE_HELLINGER; d++) {
         witan_fusion_config config = defaults;
-        config.beta = INFINITY;
+        config.beta = HUGE_VAL;
         config.divergence = (witan_divergence)d;
         weights_of(W, epd, 8, 4, &config);
         for (size_t n = 0; n < 8; n++) {
@@ -211,7 +211,7 @@ test_beta_infinite_hears_the_nearest(void)
         double large[64];
         weights_of(large, epd, 8, 4, &config);
         CHECK(memcmp(W, large, sizeof W) == 0);
-        config.beta = INFINITY;
+        config.beta = HUGE_VAL;
         config.include_self = false;
         weights_of(W, epd, 8, 4, &config);
         CHECK_NEAR(W[2 * 8 + 5], 1.0, 0.0, 0.0);
@@ -232,8 +232,7 @@ test_rows_sum_to_one(void)
         size_t C = 1 + witan_random_below(&random, 16);
         random_epd(&random, epd, N, C);
         witan_fusion_config config = {
-            .beta = trial % 7 == 0 ? (double)INFINITY
-                                   : 40.0 * witan_random_uniform(&random),
+            .beta = trial % 7 == 0 ? HUGE_VAL : 40.0 * witan_random_uniform(&random),
             .divergence = (witan_divergence)witan_random_below(&random, 5),
             .neighbours = witan_random_below(&random, 6),
             .minimum_weight =
@@ -306,7 +305,7 @@ test_knfu_refuses(void)
     double W[4];
     witan_fusion_config config = defaults;
     const witan_allocator *heap = witan_allocator_default();
-    config.beta = NAN;
+    config.beta = nan("");
     CHECK_STATUS(witan_knfu_weights_from_epd(W, epd, 2, 2, &config, heap),
                  WITAN_E_INVALID);
     config.beta = -1.0;
@@ -316,7 +315,7 @@ test_knfu_refuses(void)
     config.minimum_weight = 1.0;
     CHECK_STATUS(witan_knfu_weights_from_epd(W, epd, 2, 2, &config, heap),
                  WITAN_E_INVALID);
-    config.minimum_weight = NAN;
+    config.minimum_weight = nan("");
     CHECK_STATUS(witan_knfu_weights_from_epd(W, epd, 2, 2, &config, heap),
                  WITAN_E_INVALID);
 }

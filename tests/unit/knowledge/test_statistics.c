@@ -273,7 +273,7 @@ test_summary_is_golden(void)
     witan_golden_free(&values);
     witan_golden_free(&expected);
 
-    const double one = 0.5, some[3] = {0.5, NAN, 0.25};
+    const double one = 0.5, some[3] = {0.5, nan(""), 0.25};
     CHECK_STATUS(witan_summarise(&summary, &one, 1, witan_allocator_default()),
                  WITAN_OK);
     CHECK_NEAR(summary.mean + summary.sd + summary.worst + summary.bottom10, 1.5, 0.0,
