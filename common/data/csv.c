@@ -14,6 +14,43 @@
 
 #include "data/readers.h"
 
+/* ---- cells ---- */
+
+typedef enum cell_kind {
+    CELL_MISSING,
+    CELL_NUMBER,
+    CELL_INFINITE, /* also beyond the range of float */
+    CELL_WORD
+} cell_kind;
+
+static cell_kind
+read_cell(const char *text, double *value)
+{
+    char *end;
+    *value = 0.0;
+    if (text[0] == '\0' || strcmp(text, "?") == 0 || strcasecmp(text, "na") == 0 ||
+        strcasecmp(text, "nan") == 0) {
+        return CELL_MISSING;
+    }
+    *value = strtod(text, &end);
+    if (end == text || *end != '\0' || strpbrk(text, "xX") != NULL || isnan(*value)) {
+        return CELL_WORD;
+    }
+    return fabs(*value) <= (double)FLT_MAX ? CELL_NUMBER : CELL_INFINITE;
+}
+
+/* A whole number of at most nine digits. */
+static bool
+read_integer(const char *text, long *value)
+{
+    size_t sign = text[0] == '-', digits = strspn(text + sign, "0123456789");
+    if (digits == 0 || digits > 9 || text[sign + digits] != '\0') {
+        return false;
+    }
+    *value = strtol(text, NULL, 10);
+    return true;
+}
+
 /* ---- the table: text into fields ---- */
 
 typedef struct table {
@@ -30,7 +67,8 @@ typedef struct table {
 } table;
 
 static void
-table_fini(table *self) {
+table_fini(table *self)
+{
     if (self->stream != NULL) {
         witan_free(self->stream->allocator, self->text);
         witan_free(self->stream->allocator, self->lines);
@@ -38,7 +76,8 @@ table_fini(table *self) {
 }
 
 static void
-on_field(void *bytes, size_t size, void *context) {
+on_field(void *bytes, size_t size, void *context)
+{
     table *self = context;
     if (self->status != WITAN_OK) {
         return;
@@ -58,13 +97,14 @@ on_field(void *bytes, size_t size, void *context) {
         return;
     }
     /* Never ahead of the reader: a field and its delimiter were read before. */
-    memmove(self->text + self->written, bytes, size);
+    memcpy(self->text + self->written, bytes, size);
     self->text[self->written + size] = '\0';
     self->written += size + 1;
 }
 
 static void
-on_row(int end, void *context) {
+on_row(int end, void *context)
+{
     table *self = context;
     (void)end;
     if (self->status != WITAN_OK) {
@@ -90,7 +130,8 @@ on_row(int end, void *context) {
 
 /* One past the end of the line that starts at `at`; \n, \r\n and \r end lines. */
 static const char *
-line_end(const char *at, const char *end) {
+line_end(const char *at, const char *end)
+{
     while (at < end && *at != '\n' && *at != '\r') {
         at++;
     }
@@ -102,7 +143,8 @@ line_end(const char *at, const char *end) {
 }
 
 static witan_status
-parse_lines(table *self, const char *at, const char *end) {
+parse_lines(table *self, const char *at, const char *end)
+{
     struct csv_parser parser;
     bool parsed = true;
 
@@ -134,16 +176,43 @@ parse_lines(table *self, const char *at, const char *end) {
     return self->status;
 }
 
+static const char *
+next_field(const char *field)
+{
+    return field + strlen(field) + 1;
+}
+
+/* A first row of numbers alone is data: the header was forgotten. */
+static witan_status
+check_names(const table *self)
+{
+    const char *field = self->text;
+    size_t numbers = 0;
+    double value;
+    for (size_t j = 0; j < self->columns; j++, field = next_field(field)) {
+        numbers += read_cell(field, &value) == CELL_NUMBER;
+    }
+    return numbers < self->columns
+               ? WITAN_OK
+               : witan_stream_fail(
+                     self->stream, self->diag, WITAN_E_DATA,
+                     "the first line holds numbers alone; put a header row "
+                     "with the names of the columns above it");
+}
+
 /* Reads and unpacks the stream. */
 static witan_status
-table_read(table *self, witan_stream *stream, witan_diag *diag) {
+table_read(table *self, witan_stream *stream, witan_diag *diag)
+{
     size_t size = (size_t)stream->bound, ends = 1;
 
     memset(self, 0, sizeof *self);
     self->stream = stream;
     self->diag = diag;
-    if (stream->bound > WITAN_DATASET_BYTES_MAX) {
-        return witan_stream_fail(stream, diag, WITAN_E_DATA, "more than %zu bytes",
+    if (stream->inflate != NULL || stream->bound > WITAN_DATASET_BYTES_MAX) {
+        return witan_stream_fail(stream, diag, WITAN_E_DATA,
+                                 "a table must be plain text of at most %zu bytes; "
+                                 "unpack it first",
                                  WITAN_DATASET_BYTES_MAX);
     }
     self->text = witan_alloc(stream->allocator, size + 1, 1);
@@ -172,47 +241,7 @@ table_read(table *self, witan_stream *stream, witan_diag *diag) {
             "two columns and one row are needed",
             self->columns, self->rows);
     }
-    return WITAN_OK;
-}
-
-static const char *
-next_field(const char *field) {
-    return field + strlen(field) + 1;
-}
-
-/* ---- cells ---- */
-
-typedef enum cell_kind {
-    CELL_MISSING,
-    CELL_NUMBER,
-    CELL_INFINITE, /* also beyond the range of float */
-    CELL_WORD
-} cell_kind;
-
-static cell_kind
-read_cell(const char *text, double *value) {
-    char *end;
-    *value = 0.0;
-    if (text[0] == '\0' || strcmp(text, "?") == 0 || strcasecmp(text, "na") == 0 ||
-        strcasecmp(text, "nan") == 0) {
-        return CELL_MISSING;
-    }
-    *value = strtod(text, &end);
-    if (end == text || *end != '\0' || strpbrk(text, "xX") != NULL || isnan(*value)) {
-        return CELL_WORD;
-    }
-    return fabs(*value) <= (double)FLT_MAX ? CELL_NUMBER : CELL_INFINITE;
-}
-
-/* A whole number of at most nine digits. */
-static bool
-read_integer(const char *text, long *value) {
-    size_t sign = text[0] == '-', digits = strspn(text + sign, "0123456789");
-    if (digits == 0 || digits > 9 || text[sign + digits] != '\0') {
-        return false;
-    }
-    *value = strtol(text, NULL, 10);
-    return true;
+    return check_names(self);
 }
 
 /* ---- words: a sorted set ---- */
@@ -223,7 +252,8 @@ typedef struct words {
 } words;
 
 static int
-compare_words(const char *a, const char *b, bool numeric) {
+compare_words(const char *a, const char *b, bool numeric)
+{
     long x, y;
     if (numeric && read_integer(a, &x) && read_integer(b, &y)) {
         return (x > y) - (x < y);
@@ -233,7 +263,8 @@ compare_words(const char *a, const char *b, bool numeric) {
 
 /* Where `word` is, or would be inserted. */
 static bool
-words_find(const words *self, const char *word, bool numeric, size_t *position) {
+words_find(const words *self, const char *word, bool numeric, size_t *position)
+{
     size_t low = 0, high = self->count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
@@ -250,8 +281,8 @@ words_find(const words *self, const char *word, bool numeric, size_t *position) 
 }
 
 static witan_status
-words_add(words *self, const char *word, bool numeric,
-          const witan_allocator *allocator) {
+words_add(words *self, const char *word, bool numeric, const witan_allocator *allocator)
+{
     size_t position;
     if (words_find(self, word, numeric, &position)) {
         return WITAN_OK;
@@ -302,7 +333,8 @@ typedef struct encoding {
 } encoding;
 
 static void
-encoding_fini(encoding *self) {
+encoding_fini(encoding *self)
+{
     const witan_allocator *allocator = self->fitted_on->stream->allocator;
     for (size_t j = 0; self->columns != NULL && j < self->fitted_on->columns; j++) {
         witan_free(allocator, self->columns[j].words.items);
@@ -311,7 +343,8 @@ encoding_fini(encoding *self) {
 }
 
 static witan_status
-find_label(encoding *self, const char *label) {
+find_label(encoding *self, const char *label)
+{
     const table *from = self->fitted_on;
     size_t found = 0;
 
@@ -334,13 +367,11 @@ find_label(encoding *self, const char *label) {
     return WITAN_OK;
 }
 
-/* Names of the columns; refuses a first row that is data. */
 static witan_status
-read_names(encoding *self, const char *label) {
+read_names(encoding *self, const char *label)
+{
     const table *from = self->fitted_on;
     const char *field = from->text;
-    size_t numbers = 0;
-    double value;
 
     self->columns =
         witan_zalloc(from->stream->allocator, from->columns, sizeof *self->columns);
@@ -350,19 +381,14 @@ read_names(encoding *self, const char *label) {
     }
     for (size_t j = 0; j < from->columns; j++, field = next_field(field)) {
         self->columns[j].name = field;
-        numbers += read_cell(field, &value) == CELL_NUMBER;
-    }
-    if (numbers == from->columns) {
-        return witan_stream_fail(from->stream, self->diag, WITAN_E_DATA,
-                                 "the first line holds numbers alone; put a header row "
-                                 "with the names of the columns above it");
     }
     return find_label(self, label);
 }
 
 /* First walk: which columns hold words, what the labels are, sums of the numbers. */
 static witan_status
-classify(encoding *self) {
+classify(encoding *self)
+{
     const table *from = self->fitted_on;
     const char *field = from->cells;
     long label, least = LONG_MAX;
@@ -398,7 +424,8 @@ classify(encoding *self) {
 
 /* Second walk: categories of the training rows, classes of all rows. */
 static witan_status
-collect_words(encoding *self) {
+collect_words(encoding *self)
+{
     const table *from = self->fitted_on;
     const char *field = from->cells;
 
@@ -434,7 +461,8 @@ collect_words(encoding *self) {
 
 /* Gives every column its place in a row. */
 static witan_status
-lay_out(encoding *self) {
+lay_out(encoding *self)
+{
     const table *from = self->fitted_on;
     for (size_t j = 0; j < from->columns; j++) {
         column *at = &self->columns[j];
@@ -455,7 +483,8 @@ lay_out(encoding *self) {
 
 static witan_status
 encode_label(const encoding *self, const table *from, size_t row, const char *field,
-             uint32_t *out) {
+             uint32_t *out)
+{
     const column *at = &self->columns[self->label];
     size_t position;
     long label;
@@ -483,7 +512,8 @@ encode_label(const encoding *self, const table *from, size_t row, const char *fi
 
 static witan_status
 encode_cell(const encoding *self, const table *from, size_t row, const column *at,
-            const char *field, float *x) {
+            const char *field, float *x)
+{
     double value;
     size_t position;
     cell_kind kind = read_cell(field, &value);
@@ -510,7 +540,8 @@ encode_cell(const encoding *self, const table *from, size_t row, const column *a
 /* Last walk: the rows whose mask entry is `part` into `out`. */
 static witan_status
 encode(const encoding *self, const table *from, const uint8_t *mask, uint8_t part,
-       witan_dataset *out) {
+       witan_dataset *out)
+{
     const witan_allocator *allocator = from->stream->allocator;
     const char *field = from->cells;
     size_t rows = 0, row = 0;
@@ -547,7 +578,8 @@ encode(const encoding *self, const table *from, const uint8_t *mask, uint8_t par
 
 /* The classes that have names. */
 static witan_status
-name_classes(const encoding *self, witan_dataset *set) {
+name_classes(const encoding *self, witan_dataset *set)
+{
     const witan_stream *stream = self->fitted_on->stream;
     const words *names = &self->columns[self->label].words;
 
@@ -570,7 +602,8 @@ name_classes(const encoding *self, witan_dataset *set) {
 }
 
 static witan_status
-check_header(const table *train, const table *test, witan_diag *diag) {
+check_header(const table *train, const table *test, witan_diag *diag)
+{
     const char *a = train->text, *b = test->text;
     if (train->columns != test->columns) {
         return witan_stream_fail(test->stream, diag, WITAN_E_DATA,
@@ -592,7 +625,8 @@ check_header(const table *train, const table *test, witan_diag *diag) {
 }
 
 static witan_status
-fit(encoding *self, const char *label) {
+fit(encoding *self, const char *label)
+{
     WITAN_TRY(read_names(self, label));
     WITAN_TRY(classify(self));
     WITAN_TRY(collect_words(self));
@@ -601,7 +635,8 @@ fit(encoding *self, const char *label) {
 
 witan_status
 witan_csv_read(witan_dataset *train_set, witan_dataset *test_set, witan_stream *train,
-               witan_stream *test, const witan_data_source *source, witan_diag *diag) {
+               witan_stream *test, const witan_data_source *source, witan_diag *diag)
+{
     table train_table, test_table = {0};
     encoding code = {.fitted_on = &train_table, .diag = diag};
     uint8_t *mask = NULL;
