@@ -87,7 +87,7 @@ witan_dataset_gather(const void *dataset, const uint32_t *indices, size_t count,
     for (size_t i = 0; i < count; i++) {
         size_t row = indices[i];
         WITAN_ASSERT(row < self->samples);
-        for (size_t j = 0; j < features; j += repeat.span) {
+        for (size_t j = 0; x != NULL && j < features; j += repeat.span) {
             size_t run = features - j < repeat.span ? features - j : repeat.span;
             size_t at = row * features + j;
             float *to = x + i * features + j;

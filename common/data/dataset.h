@@ -33,7 +33,8 @@ void witan_dataset_fini(witan_dataset *self, const witan_allocator *allocator);
 /* H * W * C. */
 size_t witan_dataset_features(const witan_dataset *self);
 
-/* Standardised rows indices[0..count) into x [count, features]; their labels into
+/* Standardised rows indices[0..count) into x [count, features], which may be NULL when
+ * only labels are wanted; their labels into
  * `labels` [count] when it is not NULL (the set then must have labels). Indices must be
  * < samples. Signature of witan_rows.gather (nn/learn.h). */
 void witan_dataset_gather(const void *dataset, const uint32_t *indices, size_t count,

@@ -15,7 +15,7 @@
 
 typedef struct witan_rows {
     /* Writes rows indices[0..count) to x [count, features] and their classes to labels
-     * [count], which is NULL when they are not needed. */
+     * [count]; either is NULL when it is not needed. */
     void (*gather)(const void *context, const uint32_t *indices, size_t count, float *x,
                    uint32_t *labels);
     const void *context;
