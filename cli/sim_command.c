@@ -253,6 +253,18 @@ run_fini(run *self)
     }
 }
 
+/* directory/name into path; a path that does not fit is a usage error. */
+static witan_status
+join(char path[WITAN_PATH_MAX], const char *directory, const char *name,
+     witan_diag *diag)
+{
+    int length = snprintf(path, WITAN_PATH_MAX, "%s/%s", directory, name);
+    return length > 0 && length < (int)WITAN_PATH_MAX
+               ? WITAN_OK
+               : witan_diag_fail(diag, WITAN_E_CONFIG, "%s: the path is too long",
+                                 directory);
+}
+
 /* The experiment, or the config of the run that is resumed; then --set; for the
  * reference, strategy local. */
 static witan_status
@@ -267,7 +279,7 @@ load_config(run *self, const arguments *args, bool reference, witan_diag *diag)
         assignments[count++] = "fusion.key=local";
     }
     if (args->resume != NULL) {
-        (void)snprintf(path, sizeof path, "%s/config.json", args->resume);
+        WITAN_TRY(join(path, args->resume, "config.json", diag));
         experiment = path;
         if (!witan_path_exists(path)) {
             return witan_diag_fail(diag, WITAN_E_CONFIG,
@@ -317,7 +329,7 @@ open_directory(run *self, const char *directory, bool resume, witan_diag *diag)
     WITAN_TRY(witan_directory_make(directory, diag));
     WITAN_TRY(witan_directory_lock_take(&self->lock, directory,
                                         witan_allocator_default(), diag));
-    (void)snprintf(path, sizeof path, "%s/config.json", directory);
+    WITAN_TRY(join(path, directory, "config.json", diag));
     if (!resume && witan_path_exists(path)) {
         return witan_diag_fail(
             diag, WITAN_E_CONFIG,
@@ -325,7 +337,7 @@ open_directory(run *self, const char *directory, bool resume, witan_diag *diag)
             "it with --resume",
             directory);
     }
-    (void)snprintf(path, sizeof path, "%s/run.log", directory);
+    WITAN_TRY(join(path, directory, "run.log", diag));
     return witan_run_log_open(&self->log, path, diag);
 }
 
@@ -381,7 +393,7 @@ write_report(const witan_run_record *record, witan_diag *diag)
 {
     char path[WITAN_PATH_MAX];
     witan_text text;
-    (void)snprintf(path, sizeof path, "%s/report.html", record->directory);
+    WITAN_TRY(join(path, record->directory, "report.html", diag));
     witan_text_init(&text, witan_allocator_default(), (size_t)256 << 20);
     witan_report_html(&text, record);
     witan_status status = text.status;
@@ -469,19 +481,13 @@ run_reference(run *reference, run *main_run, const char *directory,
 {
     char beside[WITAN_PATH_MAX], config[WITAN_PATH_MAX];
     witan_text text;
-    if (snprintf(beside, sizeof beside, "%s/reference", directory) >=
-            (int)sizeof beside ||
-        snprintf(config, sizeof config, "%s/config.json", beside) >=
-            (int)sizeof config) {
-        return witan_diag_fail(diag, WITAN_E_CONFIG, "%s: the path is too long",
-                               directory);
-    }
+    WITAN_TRY(join(beside, directory, "reference", diag));
+    WITAN_TRY(join(config, beside, "config.json", diag));
     bool resume = witan_path_exists(config);
     WITAN_TRY(load_config(reference, args, true, diag));
     WITAN_TRY(open_directory(reference, beside, resume, diag));
     WITAN_TRY(prepare(reference, beside, args, view, resume, diag));
-    (void)snprintf(config, sizeof config, "%.*s/config.json", (int)WITAN_PATH_MAX - 16,
-                   directory);
+    WITAN_TRY(join(config, directory, "config.json", diag));
     witan_text_init(&text, witan_allocator_default(), 4 * WITAN_CONFIG_BYTES_MAX);
     witan_config_write(&main_run->config, &text);
     witan_status status = text.status;

@@ -82,7 +82,7 @@ format_client(witan_text *out, const witan_simulation *self, size_t round, size_
     add_metric(out, "own", &record->own_after);
     add_metric(out, "global_before_distill", &record->global_before);
     add_metric(out, "global", &record->global_after);
-    witan_text_format(out, ",\"bytes_up\":%llu,\"bytes_down\":%llu}\n",
+    witan_text_format(out, ",\"bytes_up\":%llu,\"bytes_down\":%llu}",
                       (unsigned long long)record->bytes_up,
                       (unsigned long long)record->bytes_down);
 }
