@@ -18,8 +18,7 @@ typedef struct compiler {
     witan_diag *diag;
     size_t layers;     /* with the appended classifier */
     witan_shape shape; /* output so far */
-    size_t begin;      /* step of the open residual block */
-    bool in_block;
+    size_t begin;      /* step of the open residual block; the spec is balanced */
 } compiler;
 
 static witan_layer_spec
@@ -270,17 +269,9 @@ static witan_status
 compile_residual(compiler *self, model_step *step)
 {
     if (step->kind == WITAN_LAYER_RESIDUAL_BEGIN) {
-        if (self->in_block) {
-            return FAIL(self, step, "blocks do not nest; end the open one first");
-        }
-        self->in_block = true;
         self->begin = self->model->steps;
         return WITAN_OK;
     }
-    if (!self->in_block) {
-        return FAIL(self, step, "there is no residual begin before it");
-    }
-    self->in_block = false;
     witan_shape branch = step->in, shortcut = self->model->step[self->begin].in;
     step->partner = self->begin;
     step->projects = memcmp(&branch, &shortcut, sizeof branch) != 0;
@@ -366,10 +357,6 @@ compile(compiler *self)
     witan_model *model = self->model;
     for (size_t next = 0; next < self->layers;) {
         WITAN_TRY(compile_layer(self, &next));
-    }
-    if (self->in_block) {
-        const model_step *begin = &model->step[self->begin];
-        return FAIL(self, begin, "the block has no residual end");
     }
     model->trainable = model->parameters;
     for (size_t i = 0; i < model->steps; i++) {
