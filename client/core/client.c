@@ -23,21 +23,19 @@ start_round(witan_client *self, uint32_t round, witan_client_actions *actions)
 static void
 take_open(witan_client *self, uint32_t round, witan_client_actions *actions)
 {
+    if (round < self->unopened) {
+        return; /* a repeated message: this round is under way or done */
+    }
+    self->unopened = (uint64_t)round + 1;
     switch (self->phase) {
     case WITAN_CLIENT_IDLE:
+    case WITAN_CLIENT_WAITING: /* the old round ended without us */
         start_round(self, round, actions);
-        break;
-    case WITAN_CLIENT_WAITING:
-        if (round > self->round) { /* the old round ended without us */
-            start_round(self, round, actions);
-        }
         break;
     case WITAN_CLIENT_TRAINING:
     case WITAN_CLIENT_DISTILLING:
-        if (round > self->round) {
-            self->reopened = true;
-            self->next_round = round;
-        }
+        self->reopened = true;
+        self->next_round = round;
         break;
     }
 }

@@ -24,6 +24,7 @@ typedef struct witan_client {
     uint32_t round;      /* being worked on, unless IDLE */
     bool reopened;       /* another OPEN came while a job ran ... */
     uint32_t next_round; /* ... for this round */
+    uint64_t unopened;   /* lowest round that was not opened yet: older OPENs repeat */
 } witan_client;
 
 typedef enum witan_client_event_kind {

@@ -20,7 +20,8 @@ struct witan_coordinator {
     uint64_t timer; /* id of the timer that counts; older ones are void */
     size_t asked, answered, recipients, done;
     witan_coordinator_client *client; /* [clients] */
-    uint32_t *order;                  /* [clients] scratch for sampling */
+    uint32_t *order;    /* [clients] shuffled: the first ones are asked in ... */
+    size_t order_round; /* ... this round, plus 1; 0 = none yet */
     /* Result of the last fusion. */
     bool fused;
     size_t speakers;
@@ -59,7 +60,9 @@ witan_coordinator_new(witan_coordinator **out, const witan_coordinator_config *c
                       const witan_allocator *allocator)
 {
     *out = NULL;
-    if (config->clients == 0 || config->rounds == 0 || config->strategy == NULL) {
+    if (config->clients == 0 || config->rounds == 0 || config->minimum_clients == 0 ||
+        !(config->participation > 0.0 && config->participation <= 1.0) ||
+        config->strategy == NULL) {
         return WITAN_E_INVALID;
     }
     witan_coordinator *self = witan_zalloc(allocator, 1, sizeof *self);
@@ -186,26 +189,50 @@ end_round(witan_coordinator *self)
     }
 }
 
-/* Draws who is asked this round: a shuffle keyed by the round alone. */
-static void
-choose_participants(witan_coordinator *self)
+static size_t
+participants(const witan_coordinator *self)
 {
     size_t n = self->config.clients;
     size_t count = (size_t)(self->config.participation * (double)n + 0.5);
-    count = count < 1 ? 1 : (count > n ? n : count);
+    return count < 1 ? 1 : (count > n ? n : count);
+}
+
+/* Draws who is asked in a round: a shuffle keyed by the round alone. */
+static void
+draw_participants(witan_coordinator *self, size_t round)
+{
+    size_t n = self->config.clients;
+    if (self->order_round == round + 1) {
+        return;
+    }
     for (size_t i = 0; i < n; i++) {
         self->order[i] = (uint32_t)i;
     }
-    if (count < n) {
+    if (participants(self) < n) {
         witan_random random;
         witan_random_init(&random, self->config.seed, WITAN_CLIENT_NONE,
-                          (uint32_t)self->round, WITAN_PURPOSE_PARTICIPATION);
+                          (uint32_t)round, WITAN_PURPOSE_PARTICIPATION);
         witan_random_shuffle(&random, self->order, n);
     }
-    for (size_t i = 0; i < count; i++) {
-        self->client[self->order[i]].asked = true;
+    self->order_round = round + 1;
+}
+
+/* Whether a client was asked in a round that is over: drawn again, so that neither
+ * memory nor a resumed run has to keep it. */
+static bool
+was_asked(witan_coordinator *self, uint32_t client, size_t round)
+{
+    size_t count = participants(self);
+    if (count == self->config.clients) {
+        return true;
     }
-    self->asked = count;
+    draw_participants(self, round);
+    for (size_t i = 0; i < count; i++) {
+        if (self->order[i] == client) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static void
@@ -223,7 +250,11 @@ open_round(witan_coordinator *self, uint64_t now_ms)
         }
     }
     self->answered = self->recipients = self->done = 0;
-    choose_participants(self);
+    draw_participants(self, self->round);
+    self->asked = participants(self);
+    for (size_t i = 0; i < self->asked; i++) {
+        self->client[self->order[i]].asked = true;
+    }
     for (size_t i = 0; i < n; i++) {
         if (self->client[i].asked) {
             (void)send_to(self, i, WITAN_MESSAGE_OPEN);
@@ -291,46 +322,68 @@ knowledge_is_sound(const witan_coordinator *self, const witan_message *message)
                : witan_soft_labels_check(&message->labels, NULL) == WITAN_OK;
 }
 
+/* Late knowledge is kept when the next fusion is not too far from the round it was
+ * meant for. */
+static void
+keep_or_drop_late(witan_coordinator *self, witan_message *message)
+{
+    witan_coordinator_client *client = &self->client[message->client];
+    bool fusing_is_over = self->phase == PHASE_FUSE || self->phase == PHASE_SETTLE;
+    size_t age = self->round + fusing_is_over - message->round;
+
+    client->late = client->late || message->round == self->round;
+    if (!self->config.keep_late || age > self->config.maximum_age ||
+        self->config.strategy->exchange != WITAN_EXCHANGE_KNOWLEDGE) {
+        refuse(self, message, WITAN_REFUSAL_LATE);
+        return;
+    }
+    witan_soft_labels_fini(&client->stale, self->allocator);
+    client->stale = message->labels;
+    memset(&message->labels, 0, sizeof message->labels);
+    client->stale_round = message->round;
+    client->heard = (uint64_t)message->round + 1;
+    client->samples = message->samples;
+}
+
+static void
+take_answer(witan_coordinator *self, witan_message *message)
+{
+    witan_coordinator_client *client = &self->client[message->client];
+    client->answered = true;
+    client->heard = (uint64_t)message->round + 1;
+    client->samples = message->samples;
+    client->labels = message->labels;
+    client->parameters = message->parameters;
+    memset(&message->labels, 0, sizeof message->labels);
+    message->parameters = NULL;
+    witan_soft_labels_fini(&client->stale, self->allocator); /* older than this */
+    self->answered++;
+    if (self->answered == self->asked) {
+        begin_fusion(self);
+    }
+}
+
 static void
 take_knowledge(witan_coordinator *self, witan_message *message)
 {
     witan_coordinator_client *client = &self->client[message->client];
     bool current = message->round == self->round && client->asked &&
                    self->phase != PHASE_BETWEEN && self->phase != PHASE_FINISHED;
-    bool past =
-        message->round < self->round || (current && self->phase != PHASE_COLLECT);
+    bool past = message->round < self->round &&
+                was_asked(self, message->client, message->round);
 
     if (self->config.strategy->exchange == WITAN_EXCHANGE_NONE || (!current && !past)) {
         refuse(self, message, WITAN_REFUSAL_UNASKED);
-    } else if (current && client->answered) {
+    } else if (message->round < client->heard) {
         refuse(self, message, WITAN_REFUSAL_DUPLICATE);
     } else if (!knowledge_has_shape(self, message)) {
         refuse(self, message, WITAN_REFUSAL_SHAPE);
     } else if (!knowledge_is_sound(self, message)) {
         refuse(self, message, WITAN_REFUSAL_VALUES);
-    } else if (past) {
-        client->late = client->late || current;
-        if (!self->config.keep_late ||
-            self->config.strategy->exchange != WITAN_EXCHANGE_KNOWLEDGE) {
-            refuse(self, message, WITAN_REFUSAL_LATE);
-            return;
-        }
-        witan_soft_labels_fini(&client->stale, self->allocator);
-        client->stale = message->labels;
-        memset(&message->labels, 0, sizeof message->labels);
-        client->stale_round = message->round;
-        client->samples = message->samples;
+    } else if (past || self->phase != PHASE_COLLECT) {
+        keep_or_drop_late(self, message);
     } else {
-        client->answered = true;
-        client->samples = message->samples;
-        client->labels = message->labels;
-        client->parameters = message->parameters;
-        memset(&message->labels, 0, sizeof message->labels);
-        message->parameters = NULL;
-        self->answered++;
-        if (self->answered == self->asked) {
-            begin_fusion(self);
-        }
+        take_answer(self, message);
     }
 }
 
@@ -575,5 +628,6 @@ witan_coordinator_restore_stale(witan_coordinator *self, size_t client,
     witan_soft_labels_fini(&self->client[client].stale, self->allocator);
     self->client[client].stale = *labels;
     self->client[client].stale_round = round;
+    self->client[client].heard = (uint64_t)round + 1;
     memset(labels, 0, sizeof *labels);
 }

@@ -58,11 +58,12 @@ typedef enum witan_coordinator_action_kind {
 typedef enum witan_refusal {
     WITAN_REFUSAL_NONE,
     WITAN_REFUSAL_STRANGER,  /* client number out of range */
-    WITAN_REFUSAL_UNASKED,   /* not asked this round, or another round */
-    WITAN_REFUSAL_DUPLICATE, /* already answered */
+    WITAN_REFUSAL_UNASKED,   /* not asked in that round, or a round to come */
+    WITAN_REFUSAL_DUPLICATE, /* already answered, in time or late */
     WITAN_REFUSAL_SHAPE,     /* rows, classes, codec, kind or size */
     WITAN_REFUSAL_VALUES,    /* not finite, not on the simplex */
-    WITAN_REFUSAL_LATE, /* after the round was fused, and late knowledge is dropped */
+    WITAN_REFUSAL_LATE, /* after the round was fused, and late knowledge is dropped or
+                           this is too old */
 } witan_refusal;
 const char *witan_refusal_text(witan_refusal refusal);
 
@@ -88,10 +89,12 @@ typedef struct witan_coordinator_client {
     float *parameters;        /* fedavg, owned */
     witan_soft_labels stale;  /* late knowledge, owned */
     uint32_t stale_round;     /* round it was meant for */
+    uint64_t heard;           /* round after the newest one it was heard for */
 } witan_coordinator_client;
 
 typedef struct witan_coordinator witan_coordinator;
 
+/* Errors: E_INVALID (a field out of its range), E_MEMORY. */
 WITAN_NODISCARD witan_status
 witan_coordinator_new(witan_coordinator **out, const witan_coordinator_config *config,
                       const witan_allocator *allocator);
