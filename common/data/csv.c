@@ -26,8 +26,18 @@ typedef enum cell_kind {
 static cell_kind
 read_cell(const char *text, double *value)
 {
+    long whole = 0;
+    size_t digits = 0;
     char *end;
-    *value = 0.0;
+
+    /* Most cells are short whole numbers, which strtod reads ten times slower. */
+    for (; digits < 10 && text[digits] >= '0' && text[digits] <= '9'; digits++) {
+        whole = whole * 10 + (text[digits] - '0');
+    }
+    *value = (double)whole;
+    if (digits > 0 && text[digits] == '\0') {
+        return CELL_NUMBER;
+    }
     if (text[0] == '\0' || strcmp(text, "?") == 0 || strcasecmp(text, "na") == 0 ||
         strcasecmp(text, "nan") == 0) {
         return CELL_MISSING;

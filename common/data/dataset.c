@@ -9,7 +9,8 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
                "digests and readers take little-endian memory as it is");
 
 void
-witan_dataset_fini(witan_dataset *self, const witan_allocator *allocator) {
+witan_dataset_fini(witan_dataset *self, const witan_allocator *allocator)
+{
     witan_free(allocator, self->bytes);
     witan_free(allocator, self->values);
     witan_free(allocator, self->scale);
@@ -25,7 +26,8 @@ witan_dataset_fini(witan_dataset *self, const witan_allocator *allocator) {
 }
 
 size_t
-witan_dataset_features(const witan_dataset *self) {
+witan_dataset_features(const witan_dataset *self)
+{
     return self->height * self->width * self->channels;
 }
 
@@ -33,7 +35,8 @@ witan_dataset_features(const witan_dataset *self) {
  * loops vectorise. */
 static void
 apply_bytes(float *restrict x, const uint8_t *restrict raw, const float *restrict scale,
-            const float *restrict shift, size_t count) {
+            const float *restrict shift, size_t count)
+{
     for (size_t j = 0; j < count; j++) {
         x[j] = (float)raw[j] * scale[j] + shift[j];
     }
@@ -41,7 +44,8 @@ apply_bytes(float *restrict x, const uint8_t *restrict raw, const float *restric
 
 static void
 apply_values(float *restrict x, const float *restrict raw, const float *restrict scale,
-             const float *restrict shift, size_t count) {
+             const float *restrict shift, size_t count)
+{
     for (size_t j = 0; j < count; j++) {
         x[j] = raw[j] * scale[j] + shift[j];
     }
@@ -60,7 +64,8 @@ typedef struct pattern {
 } pattern;
 
 static void
-pattern_init(pattern *self, const witan_dataset *set) {
+pattern_init(pattern *self, const witan_dataset *set)
+{
     if (set->scales > PATTERN / 2) {
         self->scales = set->scale;
         self->shifts = set->shift;
@@ -78,7 +83,8 @@ pattern_init(pattern *self, const witan_dataset *set) {
 
 void
 witan_dataset_gather(const void *dataset, const uint32_t *indices, size_t count,
-                     float *x, uint32_t *labels) {
+                     float *x, uint32_t *labels)
+{
     const witan_dataset *self = dataset;
     size_t features = witan_dataset_features(self);
     pattern repeat;
@@ -105,7 +111,8 @@ witan_dataset_gather(const void *dataset, const uint32_t *indices, size_t count,
 
 /* Makes scale and shift [channels]; keeps what was there when memory is short. */
 static witan_status
-make_scales(witan_dataset *self, const witan_allocator *allocator) {
+make_scales(witan_dataset *self, const witan_allocator *allocator)
+{
     float *scale = witan_alloc(allocator, self->channels, sizeof *scale);
     float *shift = witan_alloc(allocator, self->channels, sizeof *shift);
     if (scale == NULL || shift == NULL) {
@@ -126,24 +133,50 @@ typedef struct moments {
     float least, most;
 } moments;
 
-static float
-raw_at(const witan_dataset *self, size_t at) {
-    return self->bytes != NULL ? (float)self->bytes[at] : self->values[at];
+enum {
+    BLOCK = 4096 /* pixels whose squared bytes add up in 32 bits */
+};
+
+/* One pass in integers, exact and quick: images are large. */
+static void
+byte_moments(const witan_dataset *self, moments *channel, size_t pixels)
+{
+    size_t C = self->channels;
+
+    for (size_t first = 0; first < pixels; first += BLOCK) {
+        size_t count = pixels - first < BLOCK ? pixels - first : BLOCK;
+        for (size_t c = 0; c < C; c++) {
+            const uint8_t *raw = self->bytes + first * C + c;
+            uint32_t sum = 0, squares = 0;
+            uint8_t least = UINT8_MAX, most = 0;
+            for (size_t p = 0; p < count; p++) {
+                uint8_t value = raw[p * C];
+                sum += value;
+                squares += (uint32_t)value * value;
+                least = value < least ? value : least;
+                most = value > most ? value : most;
+            }
+            channel[c].sum += sum;
+            channel[c].squares += squares;
+            channel[c].least = fminf(channel[c].least, least);
+            channel[c].most = fmaxf(channel[c].most, most);
+        }
+    }
+    for (size_t c = 0; c < C; c++) {
+        channel[c].mean = channel[c].sum / (double)pixels;
+        channel[c].squares -= channel[c].sum * channel[c].mean;
+    }
 }
 
 /* Two passes in double: the mean first, so that no digits cancel. */
 static void
-take_moments(const witan_dataset *self, moments *channel) {
-    size_t pixels = self->samples * self->height * self->width;
+float_moments(const witan_dataset *self, moments *channel, size_t pixels)
+{
     size_t C = self->channels;
 
-    for (size_t c = 0; c < C; c++) {
-        channel[c].least = INFINITY;
-        channel[c].most = -INFINITY;
-    }
     for (size_t p = 0; p < pixels; p++) {
         for (size_t c = 0; c < C; c++) {
-            float raw = raw_at(self, p * C + c);
+            float raw = self->values[p * C + c];
             channel[c].sum += (double)raw;
             channel[c].least = raw < channel[c].least ? raw : channel[c].least;
             channel[c].most = raw > channel[c].most ? raw : channel[c].most;
@@ -154,43 +187,49 @@ take_moments(const witan_dataset *self, moments *channel) {
     }
     for (size_t p = 0; p < pixels; p++) {
         for (size_t c = 0; c < C; c++) {
-            double distance = (double)raw_at(self, p * C + c) - channel[c].mean;
+            double distance = (double)self->values[p * C + c] - channel[c].mean;
             channel[c].squares += distance * distance;
         }
     }
 }
 
 witan_status
-witan_dataset_fit_scale(witan_dataset *self, const witan_allocator *allocator) {
-    double pixels = (double)self->samples * (double)(self->height * self->width);
+witan_dataset_fit_scale(witan_dataset *self, const witan_allocator *allocator)
+{
+    size_t pixels = self->samples * self->height * self->width;
     moments *channel = witan_zalloc(allocator, self->channels, sizeof *channel);
-    witan_status status = WITAN_E_MEMORY;
 
-    if (channel == NULL) {
+    if (channel == NULL || make_scales(self, allocator) != WITAN_OK) {
+        witan_free(allocator, channel);
         return WITAN_E_MEMORY;
     }
-    status = make_scales(self, allocator);
-    if (status == WITAN_OK) {
-        take_moments(self, channel);
-        for (size_t c = 0; c < self->channels; c++) {
-            double scale = 1.0 / sqrt(channel[c].squares / pixels);
-            /* Constant by value, not by a sum that rounds; or too narrow for a float.
-             */
-            if (channel[c].least == channel[c].most || !isfinite((float)scale) ||
-                !isfinite((float)(channel[c].mean * scale))) {
-                scale = 1.0;
-            }
-            self->scale[c] = (float)scale;
-            self->shift[c] = (float)(-channel[c].mean * scale);
+    for (size_t c = 0; c < self->channels; c++) {
+        channel[c].least = INFINITY;
+        channel[c].most = -INFINITY;
+    }
+    if (self->bytes != NULL) {
+        byte_moments(self, channel, pixels);
+    } else {
+        float_moments(self, channel, pixels);
+    }
+    for (size_t c = 0; c < self->channels; c++) {
+        double scale = 1.0 / sqrt(channel[c].squares / (double)pixels);
+        /* Constant by value, not by a sum that rounds; or too narrow for a float. */
+        if (channel[c].least == channel[c].most || !isfinite((float)scale) ||
+            !isfinite((float)(channel[c].mean * scale))) {
+            scale = 1.0;
         }
+        self->scale[c] = (float)scale;
+        self->shift[c] = (float)(-channel[c].mean * scale);
     }
     witan_free(allocator, channel);
-    return status;
+    return WITAN_OK;
 }
 
 witan_status
 witan_dataset_copy_scale(witan_dataset *self, const witan_dataset *from,
-                         const witan_allocator *allocator, witan_diag *diag) {
+                         const witan_allocator *allocator, witan_diag *diag)
+{
     if (self->height != from->height || self->width != from->width ||
         self->channels != from->channels) {
         return witan_diag_fail(diag, WITAN_E_DATA,
@@ -209,7 +248,8 @@ witan_dataset_copy_scale(witan_dataset *self, const witan_dataset *from,
 }
 
 void
-witan_dataset_digest(const witan_dataset *self, uint8_t out[32]) {
+witan_dataset_digest(const witan_dataset *self, uint8_t out[32])
+{
     size_t count = self->samples * witan_dataset_features(self);
     witan_digest digest;
 

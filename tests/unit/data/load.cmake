@@ -9,3 +9,7 @@ foreach(format IN ITEMS idx cifar npy npz csv load)
         LIBS witan_data_fixtures)
     endif()
 endforeach()
+foreach(format IN ITEMS idx npy npz cifar csv)
+    witan_fuzz(${format} SOURCE "${PROJECT_SOURCE_DIR}/tests/fuzz/fuzz_${format}.c"
+        ROOMS data)
+endforeach()
