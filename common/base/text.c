@@ -70,18 +70,26 @@ void
 witan_text_format(witan_text *self, const char *format, ...)
 {
     va_list arguments;
+    /* Most pieces fit into the room that is there already: format once. */
+    size_t room = self->capacity - self->length;
+    char *end = self->data == NULL ? NULL : self->data + self->length;
     va_start(arguments, format);
-    int size = vsnprintf(NULL, 0, format, arguments);
+    int size = vsnprintf(end, room, format, arguments);
     va_end(arguments);
     if (size < 0 || !reserve(self, (size_t)size)) {
+        if (end != NULL && room > 0) {
+            *end = '\0';
+        }
         if (size < 0 && self->status == WITAN_OK) {
             self->status = WITAN_E_INVALID;
         }
         return;
     }
-    va_start(arguments, format);
-    (void)vsnprintf(self->data + self->length, (size_t)size + 1, format, arguments);
-    va_end(arguments);
+    if ((size_t)size >= room) {
+        va_start(arguments, format);
+        (void)vsnprintf(self->data + self->length, (size_t)size + 1, format, arguments);
+        va_end(arguments);
+    }
     self->length += (size_t)size;
 }
 
