@@ -14,6 +14,9 @@
 /* A row's extraction against its training: forward only, forward and backward. */
 #define EXTRACT_COST (1.0 / 3.0)
 
+/* Longest virtual work of one job: 31 years, as the longest deadline. */
+#define LONGEST_JOB_MS 1e12
+
 static uint64_t
 wall_ns(const witan_simulation *self)
 {
@@ -70,7 +73,8 @@ virtual_duration_ms(const witan_simulation *self, const sim_seat *seat,
     } else if (kind == SIM_JOB_DISTILL) {
         rows = (double)self->plan.distill_epochs * transfer;
     }
-    return (uint64_t)ceil(rows / self->config->faults.speed * seat->slowness * 1000.0);
+    double ms = ceil(rows / self->config->faults.speed * seat->slowness * 1000.0);
+    return (uint64_t)fmin(ms, LONGEST_JOB_MS);
 }
 
 static double
@@ -645,6 +649,11 @@ run_events(witan_simulation *self, witan_diag *diag)
         self->now_ms = (uint64_t)item.key;
         witan_status status = handle(self, event, diag);
         free_event(self, event);
+        if (status != WITAN_OK && status != WITAN_E_INTERRUPTED) {
+            return witan_diag_fail(diag, status, "round %zu: %s",
+                                   self->record.rounds_done + 1,
+                                   witan_status_text(status));
+        }
         WITAN_TRY(status);
     }
     return WITAN_OK;

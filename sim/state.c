@@ -12,8 +12,11 @@
 #define STATE_FORMAT "witan-state-1"
 
 enum {
-    EVENT_WORDS = 10
+    EVENT_WORDS = 8
 };
+
+/* No virtual time comes near it: the most rounds there are, each at its longest. */
+#define LATEST_MS ((uint64_t)1 << 62)
 
 /* The part of a seat that is neither data nor derived. */
 typedef struct seat_state {
@@ -27,6 +30,8 @@ typedef struct seat_state {
     double job_loss;
     witan_score job_own, job_global;
     uint64_t job_samples;
+    /* What else the file holds of it, so that a lost tensor is missed. */
+    uint64_t job_labels, job_parameters, stale_labels; /* bytes, floats, bytes */
 } seat_state;
 
 /* Scalars of the run. */
@@ -129,6 +134,10 @@ pack_seat(seat_state *out, const sim_seat *seat)
     out->job_own = job->own;
     out->job_global = job->global;
     out->job_samples = job->output.samples;
+    if (job->pending) {
+        out->job_labels = job->output.labels.size;
+        out->job_parameters = job->output.parameters_count;
+    }
 }
 
 static void
@@ -221,6 +230,7 @@ add_seats(witan_simulation *self, entries *list, seat_state *seats,
                 seat->state.learner.parameters, "client", n);
             stale_rounds[n] = client->stale_round;
             if (client->stale.bytes != NULL) {
+                seats[n].stale_labels = client->stale.size;
                 add(list, WITAN_TENSOR_U8, client->stale.size, client->stale.bytes,
                     "stale", n);
             }
@@ -326,46 +336,45 @@ read_tensor(witan_safetensors *file, const char *format, size_t number,
                : broken(diag, "its bytes changed since it was saved");
 }
 
-static bool
-has_tensor(const witan_safetensors *file, const char *format, size_t number)
-{
-    char name[48];
-    name_of(name, format, number, false);
-    return witan_safetensors_find(file, name) != NULL;
-}
-
-/* Soft labels that may be absent; the plan knows their shape. */
+/* Soft labels of `size` bytes, none when 0; the plan knows their shape. */
 static witan_status
 read_labels(witan_simulation *self, witan_safetensors *file, const char *format,
-            size_t number, witan_knowledge_kind kind, witan_soft_labels *out,
-            witan_diag *diag)
+            size_t number, witan_knowledge_kind kind, uint64_t size,
+            witan_soft_labels *out, witan_diag *diag)
 {
-    if (!has_tensor(file, format, number)) {
+    const witan_learning_plan *plan = &self->plan;
+    if (size == 0) {
         return WITAN_OK;
     }
-    if (witan_soft_labels_new(out, self->allocator, kind, self->plan.codec,
-                              self->plan.transfer.count,
-                              self->plan.classes) != WITAN_OK) {
+    if (size !=
+        witan_soft_labels_size(plan->codec, plan->transfer.count, plan->classes)) {
+        return broken(diag, "soft labels of another shape");
+    }
+    if (witan_soft_labels_new(out, self->allocator, kind, plan->codec,
+                              plan->transfer.count, plan->classes) != WITAN_OK) {
         return out_of_memory(diag);
     }
     return read_tensor(file, format, number, WITAN_TENSOR_U8, out->size, out->bytes,
                        diag);
 }
 
+/* `count` parameters that travel, none when 0. */
 static witan_status
 read_parameters(witan_simulation *self, witan_safetensors *file, const char *format,
-                size_t number, witan_message *message, witan_diag *diag)
+                size_t number, uint64_t count, witan_message *message, witan_diag *diag)
 {
-    size_t count = witan_model_parameters(self->models[0]);
-    if (!has_tensor(file, format, number)) {
+    if (count == 0) {
         return WITAN_OK;
     }
-    message->parameters = witan_alloc(self->allocator, count, sizeof(float));
+    if (count != witan_model_parameters(self->models[0])) {
+        return broken(diag, "parameters of another model");
+    }
+    message->parameters = witan_alloc(self->allocator, (size_t)count, sizeof(float));
     if (message->parameters == NULL) {
         return out_of_memory(diag);
     }
-    message->parameters_count = count;
-    return read_tensor(file, format, number, WITAN_TENSOR_F32, count,
+    message->parameters_count = (size_t)count;
+    return read_tensor(file, format, number, WITAN_TENSOR_F32, (size_t)count,
                        message->parameters, diag);
 }
 
@@ -373,8 +382,10 @@ static witan_status
 load_events(witan_simulation *self, witan_safetensors *file, size_t count,
             witan_diag *diag)
 {
-    if (count > 4 * self->seats + 16) {
-        return broken(diag, "more is under way than there are clients");
+    const witan_tensor_entry *entry = witan_safetensors_find(file, "events.0");
+    if (entry == NULL || entry->dimensions != 1 ||
+        entry->shape[0] / EVENT_WORDS != count) { /* bounds what is allocated */
+        return broken(diag, "what was under way is missing");
     }
     uint64_t *words =
         witan_zalloc(self->allocator, count + 1, EVENT_WORDS * sizeof *words);
@@ -387,7 +398,7 @@ load_events(witan_simulation *self, witan_safetensors *file, size_t count,
         const uint64_t *w = words + i * EVENT_WORDS;
         sim_event event = {0};
         if (w[1] >= SIM_EVENT_TIMER || w[2] >= self->seats ||
-            w[3] > WITAN_MESSAGE_DONE || w[0] > ((uint64_t)1 << 53)) {
+            w[3] > WITAN_MESSAGE_DONE || w[0] > LATEST_MS) {
             status = broken(diag, "an event is not one");
             break;
         }
@@ -400,11 +411,11 @@ load_events(witan_simulation *self, witan_safetensors *file, size_t count,
         witan_knowledge_kind kind = event.kind == SIM_EVENT_TO_CLIENT
                                         ? WITAN_KNOWLEDGE_PROBABILITY
                                         : self->plan.kind;
-        status = read_labels(self, file, "event.labels", i, kind, &event.message.labels,
-                             diag);
+        status = read_labels(self, file, "event.labels", i, kind, w[6],
+                             &event.message.labels, diag);
         if (status == WITAN_OK) {
-            status = read_parameters(self, file, "event.parameters", i, &event.message,
-                                     diag);
+            status = read_parameters(self, file, "event.parameters", i, w[7],
+                                     &event.message, diag);
         }
         if (status != WITAN_OK) {
             witan_message_fini(&event.message, self->allocator);
@@ -428,9 +439,9 @@ load_seat(witan_simulation *self, witan_safetensors *file, size_t n,
     unpack_seat(seat, state);
     if (seat->job.pending) {
         WITAN_TRY(read_labels(self, file, "job.labels", n, self->plan.kind,
-                              &seat->job.output.labels, diag));
-        WITAN_TRY(
-            read_parameters(self, file, "job.parameters", n, &seat->job.output, diag));
+                              state->job_labels, &seat->job.output.labels, diag));
+        WITAN_TRY(read_parameters(self, file, "job.parameters", n,
+                                  state->job_parameters, &seat->job.output, diag));
     }
     if (n >= self->learners) {
         return WITAN_OK;
@@ -438,8 +449,8 @@ load_seat(witan_simulation *self, witan_safetensors *file, size_t n,
     WITAN_TRY(read_tensor(file, "client", n, WITAN_TENSOR_F32, seat->block_floats,
                           seat->state.learner.parameters, diag));
     witan_soft_labels stale = {0};
-    witan_status status =
-        read_labels(self, file, "stale", n, self->plan.kind, &stale, diag);
+    witan_status status = read_labels(self, file, "stale", n, self->plan.kind,
+                                      state->stale_labels, &stale, diag);
     if (status != WITAN_OK) {
         witan_soft_labels_fini(&stale, self->allocator);
     } else if (stale.bytes != NULL) {

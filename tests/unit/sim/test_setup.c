@@ -1,0 +1,215 @@
+/* Every key of the config reaches the struct that acts on it. */
+#include <string.h>
+
+#include "nn/loss.h"
+#include "sim/setup.h"
+#include "support/witan_test.h"
+
+static witan_config config;
+
+static void
+set(const char *assignment)
+{
+    witan_diag diag = {0};
+    CHECK_STATUS(
+        witan_config_set(&config, assignment, witan_allocator_default(), &diag),
+        WITAN_OK);
+    CHECK_STRING(diag.message, "");
+}
+
+/* No value is its default. */
+static void
+set_everything(void)
+{
+    static const char *const assignments[] = {
+        "seed=77",
+        "rounds=13",
+        "clients=17",
+        "participation=0.25",
+        "data.path=/some/where",
+        "data.format=npz",
+        "data.label=kind",
+        "data.test_fraction=0.35",
+        "data.standardise=false",
+        "data.limit=991",
+        "data.partition.key=shards",
+        "data.partition.alpha=0.125",
+        "data.partition.balance=false",
+        "data.partition.labels=5",
+        "data.partition.shards=6",
+        "data.partition.minimum=23",
+        "data.partition.retries=31",
+        "data.partition.path=/index/lists",
+        "data.own_test.source=global",
+        "data.own_test.fraction=0.45",
+        "transfer.samples=123",
+        "local.optimizer.key=adamw",
+        "local.optimizer.lr=0.375",
+        "local.optimizer.momentum=0.625",
+        "local.optimizer.beta1=0.5",
+        "local.optimizer.beta2=0.75",
+        "local.optimizer.epsilon=0.001",
+        "local.optimizer.weight_decay=0.03125",
+        "local.optimizer.clip=2.5",
+        "local.schedule.key=step",
+        "local.schedule.step=4",
+        "local.schedule.factor=0.875",
+        "local.schedule.minimum_lr=0.0625",
+        "fusion.key=mean",
+        "fusion.combine=logit",
+        "fusion.beta=3.5",
+        "fusion.divergence=hellinger",
+        "fusion.epd=shift",
+        "fusion.neighbours=9",
+        "fusion.minimum_weight=0.015625",
+        "fusion.include_self=false",
+        "round.minimum_clients=3",
+        "round.deadline=1.2345",
+        "round.late=keep",
+        "round.maximum_age=8",
+    };
+    CHECK_STATUS(witan_config_init(&config, witan_allocator_default()), WITAN_OK);
+    for (size_t i = 0; i < sizeof assignments / sizeof assignments[0]; i++) {
+        set(assignments[i]);
+    }
+}
+
+static void
+data_source(void)
+{
+    witan_data_source source;
+    witan_setup_source(&source, &config);
+    CHECK_STRING(source.path, "/some/where");
+    CHECK(source.format == WITAN_DATA_NPZ);
+    CHECK_STRING(source.label, "kind");
+    CHECK(source.test_fraction == 0.35 && source.seed == 77);
+    CHECK(!source.standardise && !source.transfer);
+    set("data.standardise=true");
+    witan_setup_source(&source, &config);
+    CHECK(source.standardise);
+}
+
+static void
+transfer_source(void)
+{
+    witan_data_source source;
+    set("transfer.path=/public");
+    set("transfer.format=csv");
+    witan_setup_transfer_source(&source, &config);
+    CHECK_STRING(source.path, "/public");
+    CHECK(source.format == WITAN_DATA_CSV);
+    CHECK_STRING(source.label, "kind");
+    CHECK(source.test_fraction == 0.35 && source.seed == 77);
+    CHECK(!source.standardise); /* the training set's scale is copied to it */
+    CHECK(source.transfer);
+    set("transfer.path=");
+}
+
+static void
+partition(void)
+{
+    witan_partition_config out;
+    witan_setup_partition(&out, &config);
+    CHECK(out.kind == WITAN_PARTITION_SHARDS && out.clients == 17);
+    CHECK(out.alpha == 0.125 && !out.balance);
+    CHECK(out.labels_per_client == 5 && out.shards_per_client == 6);
+    CHECK(out.minimum_samples == 23 && out.retries == 31);
+    CHECK_STRING(out.path, "/index/lists");
+    CHECK(out.transfer_samples == 123 && out.limit == 991);
+    CHECK(out.own_test_from_global && out.own_test_fraction == 0.45);
+    CHECK(out.seed == 77);
+    set("data.partition.balance=true");
+    set("data.own_test.source=holdout");
+    set("transfer.path=/public"); /* no rows are held out then */
+    witan_setup_partition(&out, &config);
+    CHECK(out.balance && !out.own_test_from_global && out.transfer_samples == 0);
+}
+
+static void
+optimiser(void)
+{
+    witan_optimiser_config out;
+    witan_setup_optimiser(&out, &config);
+    CHECK(out.kind == WITAN_OPTIMISER_ADAMW && out.lr == 0.375 &&
+          out.momentum == 0.625);
+    CHECK(out.beta1 == 0.5 && out.beta2 == 0.75 && out.epsilon_adam == 0.001);
+    CHECK(out.weight_decay == 0.03125 && out.clip_l2 == 2.5);
+    CHECK(out.schedule == WITAN_SCHEDULE_STEP && out.step_rounds == 4);
+    CHECK(out.factor == 0.875 && out.minimum_lr == 0.0625);
+}
+
+static void
+coordinator(void)
+{
+    witan_coordinator_config out;
+    witan_setup_coordinator(&out, &config);
+    CHECK(out.seed == 77 && out.clients == 17 && out.rounds == 13);
+    CHECK(out.participation == 0.25 && out.minimum_clients == 3);
+    CHECK(out.deadline_ms == 1235); /* rounded up */
+    CHECK(out.keep_late && out.maximum_age == 8);
+    CHECK(out.fusion.combine == WITAN_COMBINE_LOGIT && out.fusion.beta == 3.5);
+    CHECK(out.fusion.divergence == WITAN_DIVERGENCE_HELLINGER);
+    CHECK(out.fusion.epd == WITAN_EPD_SHIFT && out.fusion.neighbours == 9);
+    CHECK(out.fusion.minimum_weight == 0.015625 && !out.fusion.include_self);
+    CHECK(out.strategy == NULL && out.rows == 0 && out.classes == 0 &&
+          out.parameters == 0);
+    set("round.late=drop");
+    set("fusion.include_self=true");
+    witan_setup_coordinator(&out, &config);
+    CHECK(!out.keep_late && out.fusion.include_self);
+}
+
+/* Words are stored by number: the lists must follow the enums. */
+static void
+words_follow_the_enums(void)
+{
+    static const struct {
+        const char *assignment;
+        const int *actual;
+        int expected;
+    } words[] = {
+        {"data.format=csv", &config.data.format, WITAN_DATA_CSV},
+        {"data.format=embedded", &config.data.format, WITAN_DATA_EMBEDDED},
+        {"data.partition.key=iid", &config.data.partition.key, WITAN_PARTITION_IID},
+        {"data.partition.key=dirichlet-client", &config.data.partition.key,
+         WITAN_PARTITION_DIRICHLET_CLIENT},
+        {"data.partition.key=quantity", &config.data.partition.key,
+         WITAN_PARTITION_QUANTITY},
+        {"data.partition.key=file", &config.data.partition.key, WITAN_PARTITION_FILE},
+        {"local.optimizer.key=sgd", &config.local.optimizer.key, WITAN_OPTIMISER_SGD},
+        {"local.schedule.key=cosine", &config.local.schedule.key,
+         WITAN_SCHEDULE_COSINE},
+        {"extract.codec=f32", &config.extract.codec, WITAN_CODEC_F32},
+        {"extract.codec=u16", &config.extract.codec, WITAN_CODEC_U16},
+        {"fusion.divergence=js", &config.fusion.divergence, WITAN_DIVERGENCE_JS},
+        {"fusion.divergence=total-variation", &config.fusion.divergence,
+         WITAN_DIVERGENCE_TOTAL_VARIATION},
+        {"fusion.epd=mean-normalised", &config.fusion.epd, WITAN_EPD_MEAN_NORMALISED},
+        {"distill.loss=kl", &config.distill.loss, WITAN_DISTILL_KL},
+        {"distill.loss=mae", &config.distill.loss, WITAN_DISTILL_MAE},
+    };
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        set(words[i].assignment);
+        CHECK(*words[i].actual == words[i].expected);
+    }
+    for (size_t i = 0; witan_fusion_strategies()[i] != NULL; i++) {
+        char assignment[64] = "fusion.key=";
+        strncat(assignment, witan_fusion_strategies()[i]->key, 32);
+        set(assignment);
+        CHECK((size_t)config.fusion.key == i);
+    }
+}
+
+int
+main(void)
+{
+    set_everything();
+    RUN(data_source);
+    RUN(transfer_source);
+    RUN(partition);
+    RUN(optimiser);
+    RUN(coordinator);
+    RUN(words_follow_the_enums);
+    witan_config_fini(&config, witan_allocator_default());
+    return witan_test_finish();
+}
