@@ -75,18 +75,18 @@ sum_rows(double *q, const witan_soft_labels *labels, bool argmax, float *block)
     }
 }
 
-/* epd [N, C] of means, each divided by the mean over clients, class by class. */
+/* epd [N, C] of means, each divided by the sum over clients, class by class: what sets
+ * the sum apart from the mean is a common factor. */
 static void
-divide_by_mean(double *epd, size_t clients, size_t C)
+divide_by_clients(double *epd, size_t clients, size_t C)
 {
     for (size_t c = 0; c < C; c++) {
-        double mean = 0.0;
+        double sum = 0.0;
         for (size_t n = 0; n < clients; n++) {
-            mean += epd[n * C + c];
+            sum += epd[n * C + c];
         }
-        mean /= (double)clients;
         for (size_t n = 0; n < clients; n++) {
-            epd[n * C + c] = mean > 0.0 ? epd[n * C + c] / mean : 0.0;
+            epd[n * C + c] = sum > 0.0 ? epd[n * C + c] / sum : 0.0;
         }
     }
 }
@@ -235,7 +235,7 @@ witan_epd_estimate(double *epd, const witan_soft_labels *const *labels, size_t c
         sum_rows(epd + n * C, labels[n], estimator == WITAN_EPD_ARGMAX, block);
     }
     if (estimator == WITAN_EPD_MEAN_NORMALISED) {
-        divide_by_mean(epd, clients, C);
+        divide_by_clients(epd, clients, C);
     }
     for (size_t n = 0; n < clients; n++) {
         floor_and_normalise(epd + n * C, C);

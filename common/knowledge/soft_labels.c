@@ -18,6 +18,7 @@
 /* A vector of GCC and Clang: the compilers' own vectorisers trip over these loops. */
 #define LANES 4
 typedef int32_t lanes __attribute__((vector_size(LANES * sizeof(int32_t))));
+#define PART ((size_t)256)
 #define LOG_FLOOR 32.0 /* u16 log-probabilities reach from 0 to -LOG_FLOOR */
 
 #define PROBABILITY_TOLERANCE 1e-3
@@ -181,30 +182,56 @@ bucket_of_rank(const uint32_t *count, size_t buckets, int32_t *wanted)
     return b;
 }
 
+/* The next part of a row, at most PART classes from c on, as fixed point; returns how
+ * many. Apart from the histograms, so that the conversion vectorises. */
+static size_t
+fixed_part(int32_t fixed[PART], const float *p, double scale, size_t c, size_t C)
+{
+    size_t count = C - c < PART ? C - c : PART;
+    for (size_t i = 0; i < count; i++) {
+        fixed[i] = fixed_point(p[c + i], scale);
+    }
+    return count;
+}
+
 /* As round_row_ranked in O(C): the smallest fraction that still gets a unit is found
  * through two histograms, of its high 8 and its low 7 bits. */
 static void
 round_row_histogram(uint8_t *bytes, const float *p, double scale, size_t C)
 {
     uint32_t high[256] = {0}, low[128] = {0};
-    int32_t missing = UNITS;
-    for (size_t c = 0; c < C; c++) {
-        int32_t fixed = fixed_point(p[c], scale);
-        missing -= fixed >> FRACTION_BITS;
-        high[(fixed & FRACTION_MASK) >> 7]++;
+    int32_t fixed[PART], missing = UNITS;
+    for (size_t c = 0, count; c < C; c += count) {
+        count = fixed_part(fixed, p, scale, c, C);
+        for (size_t i = 0; i < count; i++) {
+            missing -= fixed[i] >> FRACTION_BITS;
+            high[(fixed[i] & FRACTION_MASK) >> 7]++;
+        }
     }
     int32_t ties = missing;
     int32_t bucket = (int32_t)bucket_of_rank(high, 256, &ties);
-    for (size_t c = 0; c < C; c++) {
-        int32_t fraction = fixed_point(p[c], scale) & FRACTION_MASK;
-        low[fraction & 127] += fraction >> 7 == bucket;
+    for (size_t c = 0, count; c < C; c += count) {
+        count = fixed_part(fixed, p, scale, c, C);
+        for (size_t i = 0; i < count; i++) {
+            if ((fixed[i] & FRACTION_MASK) >> 7 == bucket) {
+                low[fixed[i] & 127]++;
+            }
+        }
     }
     int32_t threshold = bucket << 7 | (int32_t)bucket_of_rank(low, 128, &ties);
-    for (size_t c = 0; c < C; c++) {
-        int32_t fixed = fixed_point(p[c], scale), fraction = fixed & FRACTION_MASK;
-        bool tie = fraction == threshold && ties > 0;
-        ties -= tie;
-        store_u16(bytes, c, (fixed >> FRACTION_BITS) + (fraction > threshold || tie));
+    for (size_t c = 0, count; c < C; c += count) {
+        count = fixed_part(fixed, p, scale, c, C);
+        for (size_t i = 0; i < count; i++) {
+            int32_t fraction = fixed[i] & FRACTION_MASK;
+            store_u16(bytes, c + i,
+                      (fixed[i] >> FRACTION_BITS) + (fraction > threshold));
+        }
+        for (size_t i = 0; i < count && ties > 0; i++) {
+            if ((fixed[i] & FRACTION_MASK) == threshold) {
+                store_u16(bytes, c + i, (fixed[i] >> FRACTION_BITS) + 1);
+                ties--;
+            }
+        }
     }
 }
 

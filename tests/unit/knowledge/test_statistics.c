@@ -145,7 +145,7 @@ test_shift_recovers_the_prior(void)
     const double prior = 0.9, ratio = 6.0;
     float rows[40];
     for (size_t i = 0; i < 20; i++) {
-        double odds = prior / (1.0 - prior) * (i % 2 == 0 ? ratio : 1.0 / ratio);
+        double odds = prior / (1.0 - prior) * (i < 10 ? ratio : 1.0 / ratio);
         rows[2 * i] = (float)(odds / (1.0 + odds));
         rows[2 * i + 1] = (float)(1.0 / (1.0 + odds));
     }
@@ -165,6 +165,26 @@ test_shift_recovers_the_prior(void)
                  WITAN_OK);
     CHECK_NEAR(shift[0], prior, 1e-4, 0.0);
     CHECK(mean[0] < 0.85);
+    witan_soft_labels_fini(&labels, witan_allocator_default());
+}
+
+static void
+test_argmax_ties_go_to_the_lower_class(void)
+{
+    const float rows[6] = {0.2F, 0.4F, 0.4F, 0.4F, 0.2F, 0.4F};
+    witan_soft_labels labels;
+    CHECK_STATUS(witan_soft_labels_new(&labels, witan_allocator_default(),
+                                       WITAN_KNOWLEDGE_PROBABILITY, WITAN_CODEC_F32, 2,
+                                       3),
+                 WITAN_OK);
+    CHECK_STATUS(witan_soft_labels_encode(&labels, 0, 2, rows), WITAN_OK);
+    const witan_soft_labels *pointer = &labels;
+    double epd[3];
+    CHECK_STATUS(witan_epd_estimate(epd, &pointer, 1, WITAN_EPD_ARGMAX,
+                                    witan_allocator_default()),
+                 WITAN_OK);
+    CHECK_NEAR(epd[0], 0.5, 1e-5, 0.0);
+    CHECK_NEAR(epd[1], 0.5, 1e-5, 0.0);
     witan_soft_labels_fini(&labels, witan_allocator_default());
 }
 
@@ -295,6 +315,7 @@ main(void)
     RUN(test_epd_shift_is_golden);
     RUN(test_epd_of_log_probabilities);
     RUN(test_shift_recovers_the_prior);
+    RUN(test_argmax_ties_go_to_the_lower_class);
     RUN(test_epd_errors);
     RUN(test_score_is_golden);
     RUN(test_calibration_error);
