@@ -2,7 +2,6 @@
  * client with one aligned block for its parameters and optimiser state. */
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "num/cpu.h"
@@ -73,13 +72,6 @@ load_data(witan_simulation *self, witan_diag *diag)
     return WITAN_OK;
 }
 
-static int
-compare_u32(const void *a, const void *b)
-{
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-    return (x > y) - (x < y);
-}
-
 static witan_status
 make_partition(witan_simulation *self, witan_diag *diag)
 {
@@ -87,11 +79,6 @@ make_partition(witan_simulation *self, witan_diag *diag)
     witan_setup_partition(&config, self->config);
     WITAN_TRY(witan_partition_make(&self->partition, &config, &self->train, &self->test,
                                    self->allocator, diag));
-    for (size_t n = 0; n < self->seats && self->partition.test_is_global; n++) {
-        /* Scoring walks the global test set once: positions must ascend. */
-        qsort(self->partition.test[n].items, self->partition.test[n].count,
-              sizeof(uint32_t), compare_u32);
-    }
     self->test_order = identity_order(self, self->test.samples);
     return self->test_order == NULL ? out_of_memory(diag) : WITAN_OK;
 }
