@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <zip.h>
 #include <zlib.h>
 
@@ -148,6 +149,22 @@ try_load(const witan_data_source *source)
     witan_dataset_fini(&train, heap);
     witan_dataset_fini(&test, heap);
     return status;
+}
+
+void
+check_truncations(const witan_data_source *source, const char *path, size_t step,
+                  const char *part)
+{
+    struct stat status;
+    if (!CHECK(stat(path, &status) == 0)) {
+        return;
+    }
+    CHECK_STATUS(try_load(source), WITAN_OK);
+    for (off_t size = status.st_size - 1; size >= 0; size -= (off_t)step) {
+        CHECK(truncate(path, size) == 0);
+        CHECK_STATUS(try_load(source), WITAN_E_DATA);
+        CHECK_CONTAINS(last.message, part);
+    }
 }
 
 void

@@ -42,6 +42,11 @@ const char *in_directory(const char *directory, const char *name);
 extern witan_diag last;
 witan_status try_load(const witan_data_source *source);
 
+/* Cuts a file of a good set at every `step`th byte, from its end to 0: each cut must
+ * give E_DATA and a message that contains `part`. Leaves the file empty. */
+void check_truncations(const witan_data_source *source, const char *path, size_t step,
+                       const char *part);
+
 /* Makes every allocation of a load fail in turn: each must give E_MEMORY and leave
  * nothing; then a load must succeed. */
 void check_failing_allocations(const witan_data_source *source);

@@ -94,8 +94,7 @@ quotes_line_ends_and_marks(void)
         "a,b,y\n1,x z,0\n2,q,1\n",
         "a,b,y\r\n1,x z,0\r\n2,q,1\r\n",
         "a,b,y\r1,x z,0\r2,q,1",
-        "\xEF\xBB\xBF"
-        "a,b,y\n1,x z,0\n2,q,1",
+        "\xEF\xBB\xBF\x61,b,y\n1,x z,0\n2,q,1",
         "\"a\",\"b\",\"y\"\n\"1\",\"x z\",\"0\"\n\"2\",\"q\",\"1\"\n",
         " a , b , y \n\n\n 1 ,\tx z ,0 \n\n 2,q ,1\n\n"};
     for (size_t i = 0; i < sizeof same / sizeof same[0]; i++) {

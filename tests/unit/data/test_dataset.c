@@ -140,9 +140,9 @@ constant_channels_get_scale_one(void)
         set.values[3 * i + 1] = i == 0 ? 1e-44f : 0.0f;
     }
     CHECK_STATUS(witan_dataset_fit_scale(&set, heap), WITAN_OK);
-    CHECK_NEAR(set.scale[0], 1.0, 0, 0);
-    CHECK_NEAR(set.shift[0], -0.1, 1e-6, 0);
-    CHECK_NEAR(set.scale[1], 1.0, 0, 0);
+    CHECK_NEAR((double)set.scale[0], 1.0, 0, 0);
+    CHECK_NEAR((double)set.shift[0], -0.1, 1e-6, 0);
+    CHECK_NEAR((double)set.scale[1], 1.0, 0, 0);
     CHECK(set.scale[2] < 0.2f);
     witan_dataset_fini(&set, heap);
 }

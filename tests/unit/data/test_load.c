@@ -48,8 +48,8 @@ embedded_set_is_optdigits(void)
                "72ed3b3fa3f28823316cb298f973668195d5a21bb176d5223046ac1efd3e036d",
                (const uint8_t[]){0, 0, 13, 15, 10, 15, 5, 0});
     /* Scale of the training part, in both. */
-    CHECK_NEAR(train.scale[0], 1.0 / 6.036485585603494, 0, 1e-6);
-    CHECK_NEAR(train.shift[0], -4.923971684540937 / 6.036485585603494, 0, 1e-6);
+    CHECK_NEAR((double)train.scale[0], 1.0 / 6.036485585603494, 0, 1e-6);
+    CHECK_NEAR((double)train.shift[0], -4.923971684540937 / 6.036485585603494, 0, 1e-6);
     CHECK(test.scale[0] == train.scale[0] && test.shift[0] == train.shift[0]);
     witan_data_describe(line, sizeof line, &source, &train, &test);
     CHECK_STRING(line,
@@ -68,8 +68,8 @@ unstandardised_bytes_are_in_the_unit_interval(void)
     witan_data_source source = {.format = WITAN_DATA_EMBEDDED};
     witan_dataset train, test;
     CHECK_STATUS(witan_data_load(&train, &test, &source, heap, NULL), WITAN_OK);
-    CHECK_NEAR(train.scale[0], 1.0 / 255.0, 0, 1e-6);
-    CHECK_NEAR(test.scale[0], 1.0 / 255.0, 0, 1e-6);
+    CHECK_NEAR((double)train.scale[0], 1.0 / 255.0, 0, 1e-6);
+    CHECK_NEAR((double)test.scale[0], 1.0 / 255.0, 0, 1e-6);
     CHECK(train.shift[0] == 0.0f);
     witan_dataset_fini(&train, heap);
     witan_dataset_fini(&test, heap);

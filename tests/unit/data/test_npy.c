@@ -62,7 +62,8 @@ reads_every_type(void)
     for (size_t t = 0; t < 6; t++) {
         witan_data_source source = {.path = write_set(types[t], labels[t], 1 + t % 3)};
         const uint32_t row = 2;
-        float factor = types[t][1] == 'u' ? 1.0f / 255.0f : 1.0f, x[6];
+        double factor = types[t][1] == 'u' ? 1.0 / 255.0 : 1.0;
+        float x[6];
         witan_dataset train, test;
         uint32_t label;
         CHECK_STATUS(witan_data_load(&train, &test, &source, heap, NULL), WITAN_OK);
@@ -72,10 +73,10 @@ reads_every_type(void)
         CHECK(test.samples == 2 && test.labels[0] == 1 && test.labels[1] == 2);
         witan_dataset_gather(&train, &row, 1, x, &label);
         CHECK(label == 2);
-        CHECK_NEAR(x[0], 12.0f * factor, 1e-6, 0);
-        CHECK_NEAR(x[5], 17.0f * factor, 1e-6, 0);
+        CHECK_NEAR((double)x[0], 12.0 * factor, 1e-6, 0);
+        CHECK_NEAR((double)x[5], 17.0 * factor, 1e-6, 0);
         witan_dataset_gather(&test, &(uint32_t){0}, 1, x, NULL);
-        CHECK_NEAR(x[1], 31.0f * factor, 1e-6, 0);
+        CHECK_NEAR((double)x[1], 31.0 * factor, 1e-6, 0);
         witan_dataset_fini(&train, heap);
         witan_dataset_fini(&test, heap);
     }
@@ -231,12 +232,9 @@ truncation_anywhere_is_bad_data(void)
     const image *contents[] = {&x_train, &y_train, &x_test, &y_test};
     witan_data_source source = {.path = write_set("<f8", "<i8", 1)};
     for (size_t f = 0; f < 4; f++) {
-        for (size_t size = 0; size < contents[f]->size; size++) {
-            witan_test_write(in_directory(source.path, names[f]), contents[f]->bytes,
-                             size);
-            CHECK_STATUS(try_load(&source), WITAN_E_DATA);
-            CHECK_CONTAINS(last.message, names[f]);
-        }
+        char path[1024];
+        (void)snprintf(path, sizeof path, "%s/%s", source.path, names[f]);
+        check_truncations(&source, path, 1, names[f]);
         scratch = *contents[f];
         image_add(&scratch, "", 1);
         put(source.path, names[f], &scratch);
@@ -319,11 +317,11 @@ standardises_by_training_rows(void)
     witan_dataset_gather(&train, (const uint32_t[]){0, 1, 2, 3}, 4, x, NULL);
     /* Column j is j, 6 + j, 12 + j, 18 + j: mean 9 + j, variance 45. */
     for (size_t j = 0; j < 6; j++) {
-        CHECK_NEAR(x[j], -9.0 / sqrt(45.0), 1e-6, 0);
-        CHECK_NEAR(x[18 + j], 9.0 / sqrt(45.0), 1e-6, 0);
+        CHECK_NEAR((double)x[j], -9.0 / sqrt(45.0), 1e-6, 0);
+        CHECK_NEAR((double)x[18 + j], 9.0 / sqrt(45.0), 1e-6, 0);
     }
     witan_dataset_gather(&test, (const uint32_t[]){0}, 1, x, NULL);
-    CHECK_NEAR(x[0], 21.0 / sqrt(45.0), 1e-6, 0);
+    CHECK_NEAR((double)x[0], 21.0 / sqrt(45.0), 1e-6, 0);
     witan_dataset_fini(&train, heap);
     witan_dataset_fini(&test, heap);
     check_failing_allocations(&source);

@@ -104,15 +104,9 @@ truncation_anywhere_is_bad_data(void)
 {
     witan_data_source source = {.path = path};
     for (int deflated = 0; deflated < 2; deflated++) {
-        size_t size;
         build();
         write_members(4, deflated);
-        uint8_t *bytes = slurp(&size);
-        for (size_t cut = 0; cut < size; cut++) {
-            witan_test_write(path, bytes, cut);
-            CHECK_STATUS(try_load(&source), WITAN_E_DATA);
-        }
-        free(bytes);
+        check_truncations(&source, path, 1, "set.npz");
     }
 }
 
