@@ -11,24 +11,6 @@
 #include "sim/setup.h"
 #include "sim/simulation_private.h"
 
-/* A row's extraction against its training: forward only, forward and backward. */
-#define EXTRACT_COST (1.0 / 3.0)
-
-/* Longest virtual work of one job: 31 years, as the longest deadline. */
-#define LONGEST_JOB_MS 1e12
-
-static uint64_t
-wall_ns(const witan_simulation *self)
-{
-    return witan_clock_now_ns(self->options.clock);
-}
-
-static int
-interrupts(const witan_simulation *self)
-{
-    return self->options.interrupts == NULL ? 0 : (int)*self->options.interrupts;
-}
-
 bool
 sim_round_is_evaluated(const witan_simulation *self, size_t round)
 {
@@ -58,125 +40,6 @@ latency_ms(const witan_simulation *self)
 {
     return (uint64_t)ceil(self->config->faults.latency * 1000.0);
 }
-
-/* --- jobs ------------------------------------------------------------------------- */
-
-static uint64_t
-virtual_duration_ms(const witan_simulation *self, const sim_seat *seat,
-                    sim_job_kind kind)
-{
-    double rows = 0.0;
-    double transfer = (double)self->plan.transfer.count;
-    if (kind == SIM_JOB_TRAIN) {
-        rows = (double)self->plan.local_epochs * (double)seat->state.train.count +
-               transfer * EXTRACT_COST;
-    } else if (kind == SIM_JOB_DISTILL) {
-        rows = (double)self->plan.distill_epochs * transfer;
-    }
-    double ms = ceil(rows / self->config->faults.speed * seat->slowness * 1000.0);
-    return (uint64_t)fmin(ms, LONGEST_JOB_MS);
-}
-
-static double
-job_cost(const witan_simulation *self, const sim_seat *seat, sim_job_kind kind)
-{
-    double cost = witan_model_cost(seat->state.learner.model);
-    double rows = (double)self->plan.transfer.count;
-    switch (kind) {
-    case SIM_JOB_TRAIN:
-        rows += 3.0 * (double)(self->plan.local_epochs * seat->state.train.count);
-        break;
-    case SIM_JOB_DISTILL:
-        rows *= 3.0 * (double)self->plan.distill_epochs;
-        break;
-    case SIM_JOB_EVALUATE:
-        rows = (double)(self->test.samples + seat->own_test.count);
-        break;
-    }
-    return cost * rows;
-}
-
-static witan_status
-submit(witan_simulation *self, sim_seat *seat, sim_job_kind kind, uint32_t round)
-{
-    sim_job *job = &seat->job;
-    job->kind = kind;
-    job->round = round;
-    job->status = WITAN_OK;
-    job->loss = NAN;
-    job->evaluates = kind == SIM_JOB_TRAIN && self->config->evaluate.before_distill &&
-                     self->strategy->exchange != WITAN_EXCHANGE_NONE &&
-                     sim_round_is_evaluated(self, round);
-    job->pool.cost = job_cost(self, seat, kind);
-    return witan_pool_submit(self->pool, &job->pool);
-}
-
-static void
-show_progress(witan_simulation *self, const char *phase, size_t done, size_t total)
-{
-    if (self->options.progress == NULL) {
-        return;
-    }
-    const witan_run_record *record = &self->record;
-    size_t round = witan_coordinator_round(self->coordinator);
-    witan_progress progress = {.round =
-                                   round < self->config->rounds ? round : round - 1,
-                               .rounds = self->config->rounds,
-                               .phase = phase,
-                               .done = done,
-                               .total = total,
-                               .own = NAN,
-                               .global = NAN,
-                               .eta_seconds = -1.0};
-    for (size_t r = record->rounds_done; r-- > 0;) {
-        if (self->rounds[r].evaluated) {
-            progress.own = self->rounds[r].own_after.mean;
-            progress.global = self->rounds[r].global_after.mean;
-            break;
-        }
-    }
-    double elapsed = (double)(wall_ns(self) - self->run_started_ns) * 1e-9;
-    double seconds = self->seconds_before + elapsed;
-    if (record->rounds_done > 0) {
-        double left = (double)(self->config->rounds - record->rounds_done);
-        double share = total == 0 ? 0.0 : 0.5 * (double)done / (double)total;
-        progress.eta_seconds =
-            seconds / ((double)record->rounds_done + share) * (left - share);
-    }
-    self->options.progress(self->options.context, &progress);
-}
-
-/* Waits for a seat's job, showing progress; adds its times. E_INTERRUPTED on the second
- * Ctrl-C. */
-static witan_status
-await(witan_simulation *self, sim_seat *seat, const char *phase, size_t done,
-      size_t total, witan_diag *diag)
-{
-    int refresh = self->options.refresh_ms > 0 ? self->options.refresh_ms : 200;
-    while (!witan_pool_wait(self->pool, &seat->job.pool, refresh)) {
-        if (interrupts(self) > 1) {
-            return WITAN_E_INTERRUPTED;
-        }
-        show_progress(self, phase, done, total);
-    }
-    if (seat->job.status != WITAN_OK) {
-        return sim_job_failure(seat, diag);
-    }
-    double *seconds = seat->job.seconds;
-    self->round_seconds.train += seconds[0];
-    self->round_seconds.extract += seconds[1];
-    self->round_seconds.distill += seconds[3];
-    self->round_seconds.evaluate += seconds[4];
-    memset(seconds, 0, sizeof seat->job.seconds);
-    return WITAN_OK;
-}
-
-static witan_metric
-metric_of(const witan_score *score)
-{
-    return (witan_metric){score->accuracy, score->loss, score->ece};
-}
-
 /* --- clients ---------------------------------------------------------------------- */
 
 static witan_status
@@ -198,9 +61,9 @@ act_client(witan_simulation *self, sim_seat *seat, const witan_client_actions *a
         sim_event event = {.kind = SIM_EVENT_JOB_DONE, .client = seat->state.id};
         seat->unscored = true;
         seat->job.pending = true;
-        WITAN_TRY(submit(self, seat, kind, actions->job_round));
-        WITAN_TRY(sim_push(self, self->now_ms + virtual_duration_ms(self, seat, kind),
-                           &event));
+        WITAN_TRY(sim_submit(self, seat, kind, actions->job_round));
+        WITAN_TRY(sim_push(
+            self, self->now_ms + sim_virtual_duration_ms(self, seat, kind), &event));
     }
     return WITAN_OK;
 }
@@ -250,16 +113,16 @@ finish_job(witan_simulation *self, sim_event *event, witan_diag *diag)
     size_t asked = self->record.clients, awaited = 0;
 
     awaited = witan_coordinator_awaited(self->coordinator);
-    WITAN_TRY(await(self, seat, training ? "train" : "distill",
-                    asked > awaited ? asked - awaited : 0, asked, diag));
+    WITAN_TRY(sim_await(self, seat, training ? "train" : "distill",
+                        asked > awaited ? asked - awaited : 0, asked, diag));
     job->pending = false;
     if (job->round == open) {
         if (training) {
             seat->record.train_loss = job->loss;
             memcpy(seat->knowledge_digest, job->digest, WITAN_DIGEST_SIZE);
             if (job->evaluates) {
-                seat->record.own_before = metric_of(&job->own);
-                seat->record.global_before = metric_of(&job->global);
+                seat->record.own_before = sim_metric_of(&job->own);
+                seat->record.global_before = sim_metric_of(&job->global);
             }
         } else {
             seat->record.distill_loss = job->loss;
@@ -271,245 +134,6 @@ finish_job(witan_simulation *self, sim_event *event, witan_diag *diag)
     return act_client(self, seat, &actions);
 }
 
-/* --- end of a round --------------------------------------------------------------- */
-
-/* A straggler's parameters are in between; at the very end they are final. */
-static bool
-can_be_scored(const witan_simulation *self, const sim_seat *seat, uint32_t round)
-{
-    return seat->unscored && (!seat->job.pending || round + 1 == self->config->rounds);
-}
-
-static witan_status
-evaluate_all(witan_simulation *self, uint32_t round, witan_diag *diag)
-{
-    for (size_t n = 0; n < self->seats; n++) {
-        sim_seat *seat = &self->seat[n];
-        /* A straggler's job may still run: its parameters are its own until it ends. */
-        WITAN_TRY(await(self, seat, "train", n, self->seats, diag));
-    }
-    for (size_t n = 0; n < self->seats; n++) {
-        sim_seat *seat = &self->seat[n];
-        if (can_be_scored(self, seat, round)) {
-            WITAN_TRY(submit(self, seat, SIM_JOB_EVALUATE, round));
-        }
-    }
-    for (size_t n = 0; n < self->seats; n++) {
-        sim_seat *seat = &self->seat[n];
-        WITAN_TRY(await(self, seat, "evaluate", n, self->seats, diag));
-        if (can_be_scored(self, seat, round)) {
-            seat->last_own = metric_of(&seat->job.own);
-            seat->last_global = metric_of(&seat->job.global);
-            /* Under centralised the one model changes every round. */
-            seat->unscored = self->strategy->pools_data;
-        }
-        seat->record.own_after = seat->last_own;
-        seat->record.global_after = seat->last_global;
-        if (!seat->heard) { /* nothing came between training and now */
-            seat->record.own_before = seat->record.own_after;
-            seat->record.global_before = seat->record.global_after;
-        }
-    }
-    return WITAN_OK;
-}
-
-static witan_statistic
-statistic_of(witan_simulation *self, size_t offset, double *values,
-             witan_status *status)
-{
-    witan_summary summary = {NAN, NAN, NAN, NAN};
-    size_t count = 0;
-    for (size_t n = 0; n < self->seats; n++) {
-        const char *record = (const char *)&self->seat[n].record;
-        witan_metric metric;
-        memcpy(&metric, record + offset, sizeof metric);
-        if (isfinite(metric.accuracy)) {
-            values[count++] = metric.accuracy;
-        }
-    }
-    if (count != 0 && *status == WITAN_OK) {
-        *status = witan_summarise(&summary, values, count, self->allocator);
-    }
-    return (witan_statistic){summary.mean, summary.sd, summary.worst, summary.bottom10};
-}
-
-static void
-digest_metric(witan_digest *digest, const witan_metric *metric)
-{
-    witan_digest_update_double(digest,
-                               isfinite(metric->accuracy) ? metric->accuracy : -1);
-    witan_digest_update_double(digest, isfinite(metric->loss) ? metric->loss : -1);
-    witan_digest_update_double(digest, isfinite(metric->ece) ? metric->ece : -1);
-}
-
-/* digest <- H(digest, round, what every client said, heard and scored). */
-static void
-digest_round(witan_simulation *self, size_t round)
-{
-    witan_digest digest;
-    witan_digest_init(&digest);
-    witan_digest_update(&digest, self->digest, sizeof self->digest);
-    witan_digest_update_u64(&digest, round);
-    for (size_t n = 0; n < self->seats; n++) {
-        const sim_seat *seat = &self->seat[n];
-        const witan_client_record *record = &seat->record;
-        uint8_t flags =
-            (uint8_t)(record->asked | record->answered << 1 | record->late << 2);
-        witan_digest_update(&digest, &flags, 1);
-        witan_digest_update(&digest, seat->knowledge_digest, WITAN_DIGEST_SIZE);
-        witan_digest_update(&digest, seat->fused_digest, WITAN_DIGEST_SIZE);
-        digest_metric(&digest, &record->own_before);
-        digest_metric(&digest, &record->own_after);
-        digest_metric(&digest, &record->global_before);
-        digest_metric(&digest, &record->global_after);
-    }
-    witan_digest_final(&digest, self->digest);
-}
-
-/* The coordinator forgets a round when the next one opens; the record does not. */
-static void
-collect_flags(witan_simulation *self, witan_round_record *round)
-{
-    for (size_t n = 0; n < self->seats; n++) {
-        sim_seat *seat = &self->seat[n];
-        if (n >= self->learners) {
-            continue;
-        }
-        const witan_coordinator_client *client =
-            witan_coordinator_client_at(self->coordinator, n);
-        bool exchanges = self->strategy->exchange != WITAN_EXCHANGE_NONE;
-        seat->record.asked = client->asked;
-        seat->record.answered = exchanges ? client->answered : client->done;
-        seat->record.late = client->asked && !seat->record.answered && !seat->vanished;
-        round->asked += seat->record.asked;
-        round->answered += seat->record.answered;
-        round->late += seat->record.late;
-        round->bytes_up += seat->record.bytes_up;
-        round->bytes_down += seat->record.bytes_down;
-    }
-}
-
-static witan_status
-summarise_round(witan_simulation *self, witan_round_record *round, witan_diag *diag)
-{
-    double *values = witan_alloc(self->allocator, self->seats, sizeof *values);
-    witan_status status = values == NULL ? WITAN_E_MEMORY : WITAN_OK;
-    if (status == WITAN_OK) {
-        round->own_before = statistic_of(
-            self, offsetof(witan_client_record, own_before), values, &status);
-        round->own_after = statistic_of(self, offsetof(witan_client_record, own_after),
-                                        values, &status);
-        round->global_before = statistic_of(
-            self, offsetof(witan_client_record, global_before), values, &status);
-        round->global_after = statistic_of(
-            self, offsetof(witan_client_record, global_after), values, &status);
-        round->evaluated_before = isfinite(round->own_before.mean);
-    }
-    witan_free(self->allocator, values);
-    return status == WITAN_OK
-               ? status
-               : witan_diag_fail(diag, status, "end of round %zu: %s", round->round + 1,
-                                 witan_status_text(status));
-}
-
-static void
-clear_records(witan_simulation *self)
-{
-    const witan_metric none = {NAN, NAN, NAN};
-    for (size_t n = 0; n < self->seats; n++) {
-        witan_client_record *record = &self->seat[n].record;
-        memset(record, 0, sizeof *record);
-        record->train_loss = record->distill_loss = NAN;
-        record->own_before = record->own_after = none;
-        record->global_before = record->global_after = none;
-        memset(self->seat[n].knowledge_digest, 0, WITAN_DIGEST_SIZE);
-        memset(self->seat[n].fused_digest, 0, WITAN_DIGEST_SIZE);
-        self->seat[n].heard = false;
-    }
-}
-
-static void
-keep_round(witan_simulation *self, const witan_round_record *round)
-{
-    size_t n = self->seats;
-    self->rounds[round->round] = *round;
-    for (size_t i = 0; i < n; i++) {
-        const witan_client_record *record = &self->seat[i].record;
-        self->own_by_round[round->round * n + i] = record->own_after.accuracy;
-        self->global_by_round[round->round * n + i] = record->global_after.accuracy;
-        if (round->evaluated) {
-            self->last[i] = *record;
-        }
-    }
-    self->record.rounds_done = round->round + 1;
-    self->record.bytes_up += round->bytes_up;
-    self->record.bytes_down += round->bytes_down;
-}
-
-static double
-run_seconds(const witan_simulation *self)
-{
-    return self->seconds_before + (double)(wall_ns(self) - self->run_started_ns) * 1e-9;
-}
-
-/* Saves the state when it is due: by wall time, at the end, or when asked to stop. */
-static witan_status
-save_if_due(witan_simulation *self, bool must, witan_diag *diag)
-{
-    double since = (double)(wall_ns(self) - self->saved_ns) * 1e-9;
-    self->state_is_current = false;
-    if (!must && since < self->config->save.seconds) {
-        return WITAN_OK;
-    }
-    for (size_t n = 0; n < self->seats; n++) {
-        WITAN_TRY(await(self, &self->seat[n], "save", n, self->seats, diag));
-    }
-    WITAN_TRY(sim_state_save(self, diag));
-    self->state_is_current = true;
-    self->saved_ns = wall_ns(self);
-    return WITAN_OK;
-}
-
-static witan_status
-end_round(witan_simulation *self, witan_diag *diag)
-{
-    witan_round_record round = {0};
-    /* The coordinator has moved on to the next number. */
-    round.round = witan_coordinator_round(self->coordinator) - 1;
-    round.evaluated = sim_round_is_evaluated(self, round.round);
-    collect_flags(self, &round);
-    uint64_t learned_ns = wall_ns(self);
-    round.wall_seconds = (double)(learned_ns - self->round_started_ns) * 1e-9;
-    if (round.evaluated) {
-        WITAN_TRY(evaluate_all(self, (uint32_t)round.round, diag));
-    }
-    WITAN_TRY(summarise_round(self, &round, diag));
-    round.virtual_seconds = (double)(self->now_ms - self->round_opened_ms) * 1e-3;
-    double workers = (double)self->options.threads;
-    round.seconds = self->round_seconds;
-    round.seconds.train /= workers;
-    round.seconds.extract /= workers;
-    round.seconds.distill /= workers;
-    round.seconds.evaluate /= workers;
-    digest_round(self, round.round);
-    if (self->strategy->exchange != WITAN_EXCHANGE_NONE) {
-        self->has_weights = witan_coordinator_weights(self->coordinator, self->weights);
-    }
-    keep_round(self, &round);
-    WITAN_TRY(sim_output_round(self, &round, diag));
-    bool last = self->record.rounds_done == self->config->rounds;
-    if (self->options.round_ended != NULL) {
-        double left = (double)(self->config->rounds - self->record.rounds_done);
-        self->options.round_ended(self->options.context, &round, self->config->rounds,
-                                  left * run_seconds(self) /
-                                      (double)self->record.rounds_done);
-    }
-    clear_records(self);
-    memset(&self->round_seconds, 0, sizeof self->round_seconds);
-    WITAN_TRY(save_if_due(self, last || interrupts(self) > 0, diag));
-    return interrupts(self) > 0 && !last ? WITAN_E_INTERRUPTED : WITAN_OK;
-}
-
 /* --- coordinator ------------------------------------------------------------------ */
 
 static witan_status step_coordinator(witan_simulation *self,
@@ -519,10 +143,10 @@ static witan_status step_coordinator(witan_simulation *self,
 static witan_status
 fuse(witan_simulation *self, witan_diag *diag)
 {
-    uint64_t since = wall_ns(self);
-    show_progress(self, "fuse", 0, 0);
+    uint64_t since = sim_wall_ns(self);
+    sim_show_progress(self, "fuse", 0, 0);
     witan_status status = witan_coordinator_fuse(self->coordinator);
-    self->round_seconds.fuse += (double)(wall_ns(self) - since) * 1e-9;
+    self->round_seconds.fuse += (double)(sim_wall_ns(self) - since) * 1e-9;
     if (status != WITAN_OK) {
         return witan_diag_fail(diag, status, "fusion in round %zu failed: %s",
                                witan_coordinator_round(self->coordinator) + 1,
@@ -553,7 +177,7 @@ act_coordinator(witan_simulation *self, witan_coordinator_action *action,
     case WITAN_COORDINATOR_FUSE:
         return fuse(self, diag);
     case WITAN_COORDINATOR_ROUND_ENDED:
-        WITAN_TRY(end_round(self, diag));
+        WITAN_TRY(sim_end_round(self, diag));
         event.kind = SIM_EVENT_NEXT;
         return sim_push(self, self->now_ms, &event);
     case WITAN_COORDINATOR_FINISHED:
@@ -616,7 +240,7 @@ handle(witan_simulation *self, sim_event *event, witan_diag *diag)
     case SIM_EVENT_NEXT:
         to_coordinator.kind = WITAN_COORDINATOR_NEXT;
         self->round_opened_ms = self->now_ms;
-        self->round_started_ns = wall_ns(self);
+        self->round_started_ns = sim_wall_ns(self);
         break;
     }
     return step_coordinator(self, &to_coordinator, diag);
@@ -634,7 +258,7 @@ run_events(witan_simulation *self, witan_diag *diag)
 {
     witan_heap_item item;
     while (!self->finished) {
-        if (interrupts(self) > 1) {
+        if (sim_interrupts(self) > 1) {
             return WITAN_E_INTERRUPTED;
         }
         if (!witan_heap_pop(&self->queue, &item)) {
@@ -701,7 +325,7 @@ make_run(witan_simulation *self, witan_diag *diag)
                                    : "out of memory for a run with %zu threads",
                                self->options.threads);
     }
-    clear_records(self);
+    sim_clear_records(self);
     return WITAN_OK;
 }
 
@@ -752,7 +376,7 @@ witan_simulation_new(witan_simulation **out, const witan_config *config,
     witan_text_init(&self->config_text, allocator, WITAN_CONFIG_BYTES_MAX * 4);
     witan_text_init(&self->line, allocator, 1 << 20);
     witan_config_write(config, &self->config_text);
-    self->run_started_ns = wall_ns(self);
+    self->run_started_ns = sim_wall_ns(self);
 
     uint64_t metrics_bytes = 0;
     witan_status status = self->config_text.status;
@@ -780,7 +404,7 @@ witan_simulation_new(witan_simulation **out, const witan_config *config,
     if (status != WITAN_OK) {
         goto out;
     }
-    self->saved_ns = wall_ns(self);
+    self->saved_ns = sim_wall_ns(self);
     *out = self;
     self = NULL;
 out:
@@ -859,7 +483,7 @@ finish_record(witan_simulation *self)
     struct rusage usage = {0};
     (void)getrusage(RUSAGE_SELF, &usage);
     record->peak_rss_bytes = (uint64_t)usage.ru_maxrss * 1024;
-    record->seconds = run_seconds(self);
+    record->seconds = sim_run_seconds(self);
     memset(&record->seconds_per_round, 0, sizeof record->seconds_per_round);
     for (size_t r = 0; r < record->rounds_done; r++) {
         double share = 1.0 / (double)record->rounds_done;

@@ -147,6 +147,28 @@ witan_status sim_state_load(witan_simulation *self, uint64_t *metrics_bytes,
 /* simulation.c, for state.c: puts an event into the queue (takes its message). */
 witan_status sim_push(witan_simulation *self, uint64_t at_ms, sim_event *event);
 
+/* work.c: submit starts a worker job of a seat; await waits for it, showing progress
+ * ("phase", done of total), adds its times to the round, and tells its failure. On the
+ * second Ctrl-C await returns E_INTERRUPTED. */
+uint64_t sim_virtual_duration_ms(const witan_simulation *self, const sim_seat *seat,
+                                 sim_job_kind kind);
+witan_status sim_submit(witan_simulation *self, sim_seat *seat, sim_job_kind kind,
+                        uint32_t round);
+witan_status sim_await(witan_simulation *self, sim_seat *seat, const char *phase,
+                       size_t done, size_t total, witan_diag *diag);
+void sim_show_progress(witan_simulation *self, const char *phase, size_t done,
+                       size_t total);
+uint64_t sim_wall_ns(const witan_simulation *self);
+int sim_interrupts(const witan_simulation *self);
+
+/* round.c: closes the round that the coordinator just ended. E_INTERRUPTED when the
+ * person asked to stop; the state is then saved. */
+witan_status sim_end_round(witan_simulation *self, witan_diag *diag);
+void sim_clear_records(witan_simulation *self);
+witan_metric sim_metric_of(const witan_score *score);
+/* Wall seconds of this run, earlier processes included. */
+double sim_run_seconds(const witan_simulation *self);
+
 /* Whether round `round` (0-based) ends with an evaluation. */
 bool sim_round_is_evaluated(const witan_simulation *self, size_t round);
 

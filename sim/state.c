@@ -272,9 +272,7 @@ sim_state_save(witan_simulation *self, witan_diag *diag)
     run.rounds_done = rounds;
     run.bytes_up = self->record.bytes_up;
     run.bytes_down = self->record.bytes_down;
-    run.seconds =
-        self->seconds_before +
-        (double)(witan_clock_now_ns(self->options.clock) - self->run_started_ns) * 1e-9;
+    run.seconds = sim_run_seconds(self);
     memcpy(run.digest, self->digest, sizeof run.digest);
     memcpy(run.world_digest, self->world_digest, sizeof run.world_digest);
     run.has_weights = self->has_weights;

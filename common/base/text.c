@@ -71,13 +71,14 @@ witan_text_format(witan_text *self, const char *format, ...)
 {
     va_list arguments;
     /* Most pieces fit into the room that is there already: format once. */
+    char none[1];
     size_t room = self->capacity - self->length;
-    char *end = self->data == NULL ? NULL : self->data + self->length;
+    char *end = self->data == NULL ? none : self->data + self->length;
     va_start(arguments, format);
     int size = vsnprintf(end, room, format, arguments);
     va_end(arguments);
     if (size < 0 || !reserve(self, (size_t)size)) {
-        if (end != NULL && room > 0) {
+        if (room > 0) {
             *end = '\0';
         }
         if (size < 0 && self->status == WITAN_OK) {
