@@ -270,6 +270,8 @@ grammar_errors_are_placed(void)
     REFUSES("{\"name\": \"\xed\xa0\x80\"}", "exp.json:1:11: not UTF-8 text");
     REFUSES("{\"name\": \"\xc0\x80\"}", "exp.json:1:11: not UTF-8 text");
     REFUSES("{\"name\": \"\xe0\x80\x80\"}", "exp.json:1:11: not UTF-8 text");
+    REFUSES("{\"name\": \"\xf0\x8f\xbf\xbf\"}", "exp.json:1:11: not UTF-8 text");
+    REFUSES("{\"name\": \"\xe2\x82", "exp.json:1:11: not UTF-8 text");
     REFUSES("{\"name\": \"\xf4\x90\x80\x80\"}", "exp.json:1:11: not UTF-8 text");
     REFUSES("{\"name\": \"a\\u0000b\"}",
             "exp.json:1:12: \\u0000 is not allowed in texts");
@@ -455,17 +457,9 @@ randomise(witan_random *random, const witan_config_key *key, witan_config *confi
         *(bool *)place = u < 0.5;
         return;
     case WITAN_KEY_TEXT: {
-        static const char *const pieces[] = {"a",
-                                             "\"",
-                                             "\\",
-                                             "/",
-                                             "\xc3\xa9",
-                                             " ",
-                                             "\xf0"
-                                             "\x9f\xa6\x89",
-                                             "u0041",
-                                             "\\u0041",
-                                             "{"};
+        static const char *const pieces[] = {"a",        "\"", "\\",           "/",
+                                             "\xc3\xa9", " ",  "\xe2\x82\xac", "u0041",
+                                             "\\u0041",  "{"};
         char *text = place;
         memset(text, 0, WITAN_CONFIG_TEXT_MAX);
         for (uint32_t n = witan_random_below(random, 40); n > 0; n--) {

@@ -112,6 +112,61 @@ every_zoo_model_is_written_as_its_name(void)
     witan_config_fini(&config, heap);
 }
 
+/* Whether a model of this name with these layers is written as its name. */
+static bool
+written_as_name(const char *name, const char *layers)
+{
+    const witan_allocator *heap = witan_allocator_default();
+    char json[1024], alone[128];
+    witan_config config;
+    int size =
+        snprintf(json, sizeof json,
+                 "{\"models\": [{\"name\": \"%s\", \"layers\": [%s]}]}", name, layers);
+    CHECK_STATUS(witan_config_init(&config, heap), WITAN_OK);
+    CHECK_STATUS(witan_config_read(&config, json, (size_t)size, "a", heap, NULL),
+                 WITAN_OK);
+    witan_text text = config_text(&config);
+    (void)snprintf(alone, sizeof alone, "\"models\": [\n    \"%s\"\n  ]", name);
+    bool result = strstr(text.data, alone) != NULL;
+    witan_text_fini(&text);
+    witan_config_fini(&config, heap);
+    return result;
+}
+
+/* A zoo name whose layers are spelled out: written as the name only when they are the
+ * zoo's in every field. */
+static void
+a_name_stands_only_for_its_own_layers(void)
+{
+    static const struct {
+        const char *layers;
+        bool same;
+    } cases[] = {
+        {"{\"kind\":\"dense\",\"units\":7},{\"kind\":\"relu\"}", true},
+        {"{\"kind\":\"dense\",\"units\":8},{\"kind\":\"relu\"}", false},
+        {"{\"kind\":\"dense\",\"units\":7},{\"kind\":\"tanh\"}", false},
+        {"{\"kind\":\"dense\",\"units\":7}", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        CHECK(written_as_name("mlp(7)", cases[i].layers) == cases[i].same);
+    }
+    static const char form[] = "{\"kind\":\"convolution\",\"filters\":%d,\"kernel\":%d,"
+                               "\"stride\":%d,\"padding\":%d},{\"kind\":\"relu\"},"
+                               "{\"kind\":\"max-pool\",\"kernel\":2},"
+                               "{\"kind\":\"convolution\",\"filters\":5,\"kernel\":3,"
+                               "\"padding\":1},{\"kind\":\"relu\"},"
+                               "{\"kind\":\"max-pool\",\"kernel\":2},"
+                               "{\"kind\":\"dense\",\"units\":6},{\"kind\":\"relu\"}";
+    static const int numbers[][4] = {
+        {4, 3, 1, 1}, {9, 3, 1, 1}, {4, 5, 1, 1}, {4, 3, 2, 1}, {4, 3, 1, 2}};
+    for (size_t i = 0; i < 5; i++) {
+        char layers[512];
+        const int *n = numbers[i];
+        (void)snprintf(layers, sizeof layers, form, n[0], n[1], n[2], n[3]);
+        CHECK(written_as_name("cnn(4,5,6)", layers) == (i == 0));
+    }
+}
+
 /* Message for a model with these layers, without the lead "exp.json: models[0]". */
 static const char *
 layers_message(const char *layers)
@@ -255,6 +310,7 @@ main(void)
 {
     RUN(layers_are_read_and_written_back);
     RUN(every_zoo_model_is_written_as_its_name);
+    RUN(a_name_stands_only_for_its_own_layers);
     RUN(bad_layers_are_placed);
     RUN(bad_models_are_placed);
     RUN(layers_are_limited);
