@@ -198,9 +198,12 @@ check_geometries(const witan_kernels *kernels)
         {5, 5, 3, 4, 5, 1, 0, true, false, 0, 0},   /* one output pixel */
         {4, 4, 2, 3, 3, 5, 2, true, false, 0, 0},   /* stride beyond the kernel */
         {3, 3, 2, 9, 3, 1, 2, true, true, 0, 0},
+        {30, 45, 2, 10, 3, 1, 1, true, true, 0, 0}, /* several strips */
+        {13, 40, 3, 15, 3, 1, 1, true, false, 0, 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        check_one(kernels, cases[i], i % 2 == 0 ? 3 : 2);
+        check_one(kernels, cases[i], 3);
+        check_one(kernels, cases[i], 17); /* whole vectors of images, and one left */
     }
 }
 
