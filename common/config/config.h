@@ -134,9 +134,9 @@ WITAN_NODISCARD witan_status witan_config_init(witan_config *out,
 void witan_config_fini(witan_config *self, const witan_allocator *allocator);
 
 /* Overrides from JSON text (size bytes; need not end in NUL). `origin` names it in
- * errors: "exp.json: fusion.beta: 1e9 is above ...". On failure *self is unchanged in
- * meaning: the caller frees it and stops. Errors: E_CONFIG, E_LIMIT (1 MiB), E_MEMORY.
- */
+ * errors: "exp.json: fusion.beta: 1000000000 is out of range, use 0 to 1000000". On
+ * failure *self is unchanged. One thread at a time (cJSON keeps a global error place).
+ * Errors: E_CONFIG, E_LIMIT (above 1 MiB), E_MEMORY. */
 WITAN_NODISCARD witan_status witan_config_read(witan_config *self, const char *json,
                                                size_t size, const char *origin,
                                                const witan_allocator *allocator,
@@ -145,14 +145,14 @@ WITAN_NODISCARD witan_status witan_config_read(witan_config *self, const char *j
 /* One --set argument "path=value". A value is JSON, or a bare word or comma-separated
  * list of words where the key takes text, a choice or models:
  * fusion.key=knfu, models=mlp(200),lenet (commas inside parentheses do not separate).
- */
+ * On failure *self is unchanged. Errors: as witan_config_read. */
 WITAN_NODISCARD witan_status witan_config_set(witan_config *self,
                                               const char *assignment,
                                               const witan_allocator *allocator,
                                               witan_diag *diag);
 
 /* Checks what one key cannot: combinations (deadline needed by late = keep, fedavg
- * needs one model, alpha for dirichlet, ...). */
+ * needs one model, ...; docs/config.md lists all). Errors: E_CONFIG. */
 WITAN_NODISCARD witan_status witan_config_check(const witan_config *self,
                                                 witan_diag *diag);
 
