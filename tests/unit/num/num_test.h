@@ -10,6 +10,7 @@
 #include "base/random.h"
 #include "num/cpu.h"
 #include "num/kernels.h"
+#include "unit/num/kernels_lanes16.h"
 
 /* [count] normal numbers; free() it. */
 static inline float *
@@ -45,7 +46,7 @@ num_scratch(size_t bytes)
     return block;
 }
 
-/* Calls check() once for each instruction set of this machine. */
+/* Calls check() once for each instruction set of this machine, and for 16 lanes. */
 static inline void
 num_for_each_isa(void (*check)(const witan_kernels *kernels))
 {
@@ -55,6 +56,7 @@ num_for_each_isa(void (*check)(const witan_kernels *kernels))
         }
     }
     (void)witan_cpu_select(witan_cpu_best());
+    check(&witan_kernels_lanes16);
 }
 
 #endif

@@ -58,7 +58,7 @@ reference_output(const arrays *a, size_t n, size_t o, size_t *from)
     size_t f = o % c->filters, q = o / c->filters, step = c->pool ? 2 : 1;
     size_t columns = witan_convolution_out_columns(c);
     size_t top = q / columns * step, left = q % columns * step;
-    double best = -INFINITY;
+    double best = -HUGE_VAL;
     for (size_t i = 0; i < step * step; i++) {
         size_t at = ((n * c->rows + top + i / step) * c->columns + left + i % step) *
                         c->filters +
