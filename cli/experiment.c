@@ -20,7 +20,11 @@ fill(witan_config *out, const char *path, const char *const *assignments, size_t
     for (size_t i = 0; i < count; i++) {
         WITAN_TRY(witan_config_set(out, assignments[i], allocator, diag));
     }
-    return witan_config_check(out, diag);
+    witan_status status = witan_config_check(out, diag);
+    if (status != WITAN_OK && path != NULL) {
+        (void)witan_diag_prefix(diag, "%s", path);
+    }
+    return status;
 }
 
 witan_status

@@ -1,8 +1,10 @@
 /* main.c - the program `witan`: one table of subcommands. */
+#include <fcntl.h>
 #include <locale.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/text.h"
 #include "cli/commands.h"
@@ -58,9 +60,22 @@ print_version(void)
     }
 }
 
+/* A standard stream that is closed would lend its number to the first file of the run,
+ * and what is printed would end up in it. Opened the wrong way round, use fails. */
+static void
+occupy_closed_streams(void)
+{
+    for (int stream = 0; stream <= 2; stream++) {
+        if (fcntl(stream, F_GETFD) == -1) {
+            (void)open("/dev/null", stream == 0 ? O_WRONLY : O_RDONLY);
+        }
+    }
+}
+
 int
 main(int argc, char **argv)
 {
+    occupy_closed_streams();
     (void)setlocale(LC_CTYPE, ""); /* UTF-8 or not; numbers stay in the C locale */
     (void)signal(SIGPIPE, SIG_IGN);
     (void)signal(SIGXFSZ, SIG_IGN); /* a file size limit is an error, not a death */

@@ -439,12 +439,12 @@ explain_stop(const run *self, const char *directory, witan_status status,
                       directory, directory);
         return witan_status_exit_code(status);
     }
-    int code = witan_fail(diag, status);
     if (status == WITAN_E_IO && self->simulation != NULL) {
-        (void)fprintf(stderr, "witan: when that is mended: witan sim --resume %s\n",
-                      directory);
+        (void)fprintf(stderr, "witan: %s; when that is mended: witan sim --resume %s\n",
+                      diag->message, directory);
+        return witan_status_exit_code(status);
     }
-    return code;
+    return witan_fail(diag, status);
 }
 
 static void
