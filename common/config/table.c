@@ -50,7 +50,7 @@ static const witan_config_key keys[] = {
     {KEY(name, "optdigits", "name of the experiment, shown in reports"), PLAIN},
     {KEY(seed, "1", "everything random follows from it"),
      RANGE(0, WITAN_CONFIG_INTEGER_MAX, "")},
-    {KEY(rounds, "10", "rounds of training, exchange and distillation"),
+    {KEY(rounds, "30", "rounds of training, exchange and distillation"),
      RANGE(1, WITAN_ROUNDS_MAX, "rounds")},
     {KEY(clients, "10", "clients in the federation"),
      RANGE(1, WITAN_CLIENTS_MAX, "clients")},

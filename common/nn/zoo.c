@@ -18,17 +18,17 @@ enum {
 static const char *const layer_names[] = {
     [WITAN_LAYER_DENSE] = "dense",
     [WITAN_LAYER_CONVOLUTION] = "convolution",
-    [WITAN_LAYER_MAX_POOL] = "max_pool",
-    [WITAN_LAYER_AVERAGE_POOL] = "average_pool",
-    [WITAN_LAYER_GLOBAL_AVERAGE_POOL] = "global_average_pool",
+    [WITAN_LAYER_MAX_POOL] = "max-pool",
+    [WITAN_LAYER_AVERAGE_POOL] = "average-pool",
+    [WITAN_LAYER_GLOBAL_AVERAGE_POOL] = "global-average-pool",
     [WITAN_LAYER_RELU] = "relu",
     [WITAN_LAYER_GELU] = "gelu",
     [WITAN_LAYER_TANH] = "tanh",
     [WITAN_LAYER_DROPOUT] = "dropout",
-    [WITAN_LAYER_GROUP_NORM] = "group_norm",
-    [WITAN_LAYER_BATCH_NORM] = "batch_norm",
-    [WITAN_LAYER_RESIDUAL_BEGIN] = "residual_begin",
-    [WITAN_LAYER_RESIDUAL_END] = "residual_end",
+    [WITAN_LAYER_GROUP_NORM] = "group-norm",
+    [WITAN_LAYER_BATCH_NORM] = "batch-norm",
+    [WITAN_LAYER_RESIDUAL_BEGIN] = "residual-begin",
+    [WITAN_LAYER_RESIDUAL_END] = "residual-end",
 };
 
 const char *

@@ -20,7 +20,7 @@ defaults_are_the_embedded_experiment(void)
     witan_diag diag = {0};
     CHECK_STATUS(witan_config_init(&c, heap), WITAN_OK);
     CHECK_STRING(c.name, "optdigits");
-    CHECK(c.seed == 1 && c.rounds == 10 && c.clients == 10 && c.participation == 1.0);
+    CHECK(c.seed == 1 && c.rounds == 30 && c.clients == 10 && c.participation == 1.0);
     CHECK(c.data.path[0] == '\0' && c.data.format == WITAN_DATA_AUTO);
     CHECK(c.data.label[0] == '\0' && c.data.test_fraction == 0.2 && c.data.standardise);
     CHECK(c.data.limit == 0);
@@ -149,7 +149,7 @@ file_changes_what_it_holds(void)
     CHECK(c.local.epochs == 0 && c.local.batch == 100);
     CHECK(c.models_count == 1);
     CHECK_STRING(c.models[0].name, "lenet");
-    CHECK(c.rounds == 10);
+    CHECK(c.rounds == 30);
     witan_config_fini(&c, heap);
 }
 

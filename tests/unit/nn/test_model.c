@@ -550,27 +550,27 @@ wrong_specs_are_refused(void)
     large.padding = 0;
     check_refused("layer 1 (convolution): kernel 5 does not fit an input of 4 x 4",
                   image, 2, (const witan_layer_spec[]){plain(WITAN_LAYER_RELU), large});
-    check_refused("layer 0 (max_pool): window 5 does not fit an input of 4 x 4", image,
+    check_refused("layer 0 (max-pool): window 5 does not fit an input of 4 x 4", image,
                   1, &pool);
     pool.kernel = 16;
-    check_refused("layer 0 (max_pool): window 16 is larger than 15",
+    check_refused("layer 0 (max-pool): window 16 is larger than 15",
                   (witan_shape){20, 20, 1}, 1, &pool);
-    check_refused("layer 1 (group_norm): 3 groups do not divide 4 channels", image, 2,
+    check_refused("layer 1 (group-norm): 3 groups do not divide 4 channels", image, 2,
                   (const witan_layer_spec[]){
                       conv_4, {.kind = WITAN_LAYER_GROUP_NORM, .groups = 3}});
     const witan_layer_spec begin = plain(WITAN_LAYER_RESIDUAL_BEGIN);
     const witan_layer_spec end = plain(WITAN_LAYER_RESIDUAL_END);
-    check_refused("layer 0 (residual_begin)", image, 2,
+    check_refused("layer 0 (residual-begin)", image, 2,
                   (const witan_layer_spec[]){begin, conv_4});
-    check_refused("layer 0 (residual_end)", image, 1, &end);
-    check_refused("layer 1 (residual_begin)", image, 3,
+    check_refused("layer 0 (residual-end)", image, 1, &end);
+    check_refused("layer 1 (residual-begin)", image, 3,
                   (const witan_layer_spec[]){begin, begin, end});
     pool.kernel = 3;
     pool.kind = WITAN_LAYER_AVERAGE_POOL;
     witan_layer_spec grown = conv_4;
     grown.padding = 2;
     check_refused(
-        "layer 2 (residual_end): no stride maps the block's input of 4 x 4 to its "
+        "layer 2 (residual-end): no stride maps the block's input of 4 x 4 to its "
         "output of 6 x 6",
         image, 3, (const witan_layer_spec[]){begin, grown, end});
     check_refused("not supported", (witan_shape){0, 4, 1}, 0, NULL);

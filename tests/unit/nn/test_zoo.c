@@ -44,24 +44,24 @@ known_names(void) {
     check_parses("mlp", "dense u200; relu; ");
     check_parses("mlp(256,128)", "dense u256; relu; dense u128; relu; ");
     check_parses("mlp(65536)", "dense u65536; relu; ");
-    check_parses("lenet", "convolution u6 k5 s1 p2; relu; max_pool k2 s2; "
-                          "convolution u16 k5 s1; relu; max_pool k2 s2; "
+    check_parses("lenet", "convolution u6 k5 s1 p2; relu; max-pool k2 s2; "
+                          "convolution u16 k5 s1; relu; max-pool k2 s2; "
                           "dense u120; relu; dense u84; relu; ");
-    check_parses("cnn", "convolution u32 k3 s1 p1; relu; max_pool k2 s2; "
-                        "convolution u64 k3 s1 p1; relu; max_pool k2 s2; "
+    check_parses("cnn", "convolution u32 k3 s1 p1; relu; max-pool k2 s2; "
+                        "convolution u64 k3 s1 p1; relu; max-pool k2 s2; "
                         "dense u128; relu; ");
-    check_parses("cnn(4,5,6)", "convolution u4 k3 s1 p1; relu; max_pool k2 s2; "
-                               "convolution u5 k3 s1 p1; relu; max_pool k2 s2; "
+    check_parses("cnn(4,5,6)", "convolution u4 k3 s1 p1; relu; max-pool k2 s2; "
+                               "convolution u5 k3 s1 p1; relu; max-pool k2 s2; "
                                "dense u6; relu; ");
     check_parses("resnet(6,1)",
-                 "convolution u6 k3 s1 p1; group_norm g2; relu; "
-                 "residual_begin; convolution u6 k3 s1 p1; group_norm g2; relu; "
-                 "convolution u6 k3 s1 p1; group_norm g2; residual_end; relu; "
-                 "residual_begin; convolution u12 k3 s2 p1; group_norm g4; relu; "
-                 "convolution u12 k3 s1 p1; group_norm g4; residual_end; relu; "
-                 "residual_begin; convolution u24 k3 s2 p1; group_norm g8; relu; "
-                 "convolution u24 k3 s1 p1; group_norm g8; residual_end; relu; "
-                 "global_average_pool; ");
+                 "convolution u6 k3 s1 p1; group-norm g2; relu; "
+                 "residual-begin; convolution u6 k3 s1 p1; group-norm g2; relu; "
+                 "convolution u6 k3 s1 p1; group-norm g2; residual-end; relu; "
+                 "residual-begin; convolution u12 k3 s2 p1; group-norm g4; relu; "
+                 "convolution u12 k3 s1 p1; group-norm g4; residual-end; relu; "
+                 "residual-begin; convolution u24 k3 s2 p1; group-norm g8; relu; "
+                 "convolution u24 k3 s1 p1; group-norm g8; residual-end; relu; "
+                 "global-average-pool; ");
 }
 
 static void
@@ -169,9 +169,9 @@ bad_layers(void) {
     check_layer_refused((witan_layer_spec){.kind = WITAN_LAYER_DROPOUT, .rate = -0.5},
                         "rate must be in [0, 1)");
     check_layer_refused((witan_layer_spec){.kind = WITAN_LAYER_RESIDUAL_END},
-                        "no residual_begin before it");
+                        "no residual-begin before it");
     check_layer_refused((witan_layer_spec){.kind = WITAN_LAYER_RESIDUAL_BEGIN},
-                        "no residual_end after it");
+                        "no residual-end after it");
     check_layer_refused((witan_layer_spec){.kind = (witan_layer_kind)99},
                         "unknown kind");
 
@@ -182,7 +182,7 @@ bad_layers(void) {
     spec.layers = 2;
     spec.layer[0].kind = spec.layer[1].kind = WITAN_LAYER_RESIDUAL_BEGIN;
     CHECK_STATUS(witan_model_spec_check(&spec, &diag), WITAN_E_CONFIG);
-    CHECK_CONTAINS(diag.message, "layer 1 (residual_begin): blocks do not nest");
+    CHECK_CONTAINS(diag.message, "layer 1 (residual-begin): blocks do not nest");
     spec.layers = WITAN_LAYERS_MAX + 1;
     CHECK_STATUS(witan_model_spec_check(&spec, NULL), WITAN_E_CONFIG);
 }
