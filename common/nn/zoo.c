@@ -107,7 +107,7 @@ witan_model_spec_check(const witan_model_spec *spec, witan_diag *diag) {
             if (open != WITAN_LAYERS_MAX) {
                 return witan_diag_fail(
                     diag, WITAN_E_CONFIG,
-                    "layer %zu (residual_begin): blocks do not nest; "
+                    "layer %zu (residual-begin): blocks do not nest; "
                     "end the open one first",
                     i);
             }
@@ -115,7 +115,7 @@ witan_model_spec_check(const witan_model_spec *spec, witan_diag *diag) {
         } else if (spec->layer[i].kind == WITAN_LAYER_RESIDUAL_END) {
             if (open == WITAN_LAYERS_MAX) {
                 return witan_diag_fail(diag, WITAN_E_CONFIG,
-                                       "layer %zu (residual_end): no residual_begin "
+                                       "layer %zu (residual-end): no residual-begin "
                                        "before it",
                                        i);
             }
@@ -124,7 +124,7 @@ witan_model_spec_check(const witan_model_spec *spec, witan_diag *diag) {
     }
     if (open != WITAN_LAYERS_MAX) {
         return witan_diag_fail(diag, WITAN_E_CONFIG,
-                               "layer %zu (residual_begin): no residual_end after it",
+                               "layer %zu (residual-begin): no residual-end after it",
                                open);
     }
     return WITAN_OK;
