@@ -130,7 +130,6 @@ make_scales(witan_dataset *self, const witan_allocator *allocator)
 
 typedef struct moments {
     double sum, squares, mean; /* squares: of the distance from the mean */
-    float least, most;
 } moments;
 
 enum {
@@ -148,18 +147,13 @@ byte_moments(const witan_dataset *self, moments *channel, size_t pixels)
         for (size_t c = 0; c < C; c++) {
             const uint8_t *raw = self->bytes + first * C + c;
             uint32_t sum = 0, squares = 0;
-            uint8_t least = UINT8_MAX, most = 0;
             for (size_t p = 0; p < count; p++) {
                 uint8_t value = raw[p * C];
                 sum += value;
                 squares += (uint32_t)value * value;
-                least = value < least ? value : least;
-                most = value > most ? value : most;
             }
             channel[c].sum += sum;
             channel[c].squares += squares;
-            channel[c].least = fminf(channel[c].least, least);
-            channel[c].most = fmaxf(channel[c].most, most);
         }
     }
     for (size_t c = 0; c < C; c++) {
@@ -176,10 +170,7 @@ float_moments(const witan_dataset *self, moments *channel, size_t pixels)
 
     for (size_t p = 0; p < pixels; p++) {
         for (size_t c = 0; c < C; c++) {
-            float raw = self->values[p * C + c];
-            channel[c].sum += (double)raw;
-            channel[c].least = raw < channel[c].least ? raw : channel[c].least;
-            channel[c].most = raw > channel[c].most ? raw : channel[c].most;
+            channel[c].sum += (double)self->values[p * C + c];
         }
     }
     for (size_t c = 0; c < C; c++) {
@@ -203,20 +194,15 @@ witan_dataset_fit_scale(witan_dataset *self, const witan_allocator *allocator)
         witan_free(allocator, channel);
         return WITAN_E_MEMORY;
     }
-    for (size_t c = 0; c < self->channels; c++) {
-        channel[c].least = INFINITY;
-        channel[c].most = -INFINITY;
-    }
     if (self->bytes != NULL) {
         byte_moments(self, channel, pixels);
     } else {
         float_moments(self, channel, pixels);
     }
     for (size_t c = 0; c < self->channels; c++) {
-        double scale = 1.0 / sqrt(channel[c].squares / (double)pixels);
-        /* Constant by value, not by a sum that rounds; or too narrow for a float. */
-        if (channel[c].least == channel[c].most || !isfinite((float)scale) ||
-            !isfinite((float)(channel[c].mean * scale))) {
+        double sd = sqrt(channel[c].squares / (double)pixels), scale = 1.0 / sd;
+        /* Constant, up to the rounding of its sum; or too narrow for a float. */
+        if (!(sd > 1e-9 * fabs(channel[c].mean)) || !isfinite((float)scale)) {
             scale = 1.0;
         }
         self->scale[c] = (float)scale;

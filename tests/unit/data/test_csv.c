@@ -172,6 +172,20 @@ integer_labels(void)
 }
 
 static void
+numbers_are_decimal(void)
+{
+    witan_data_source source = tables("a,b,y\n0x10,1234567890,0\n"
+                                      "16,99999999999999999999,1\n17,1e-50,1\n",
+                                      "a,b,y\n16,-.5e1,0\n");
+    if (load(&source)) {
+        CHECK(train.channels == 4); /* three words, one number */
+        CHECK(train.values[3] == 1234567890.0f && train.values[7] == 1e20f);
+        CHECK(train.values[11] == 0.0f && test.values[3] == -5.0f);
+    }
+    unload();
+}
+
+static void
 malformed_tables_are_bad_data(void)
 {
     const char *good = "a,b,y\n1,2,0\n1,2,1\n";
@@ -322,6 +336,7 @@ main(void)
     RUN(quoted_fields_hold_anything);
     RUN(label_column_is_found_by_name);
     RUN(integer_labels);
+    RUN(numbers_are_decimal);
     RUN(malformed_tables_are_bad_data);
     RUN(too_many_categories_are_bad_data);
     RUN(truncation_anywhere_is_survived);

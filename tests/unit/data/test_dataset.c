@@ -147,6 +147,35 @@ constant_channels_get_scale_one(void)
     witan_dataset_fini(&set, heap);
 }
 
+/* One value in 100000 that differs in its last bit is noise, not a signal. */
+static void
+nearly_constant_channels_get_scale_one(void)
+{
+    const witan_allocator *heap = witan_allocator_default();
+    witan_dataset set = make(100000, 1, 1, 1, false);
+    for (size_t i = 0; i < 100000; i++) {
+        set.values[i] = 0.1f;
+    }
+    set.values[77] = nextafterf(0.1f, 1.0f);
+    CHECK_STATUS(witan_dataset_fit_scale(&set, heap), WITAN_OK);
+    CHECK_NEAR((double)set.scale[0], 1.0, 0, 0);
+    witan_dataset_fini(&set, heap);
+}
+
+/* More squares than 32 bits hold. */
+static void
+large_images_do_not_overflow(void)
+{
+    const witan_allocator *heap = witan_allocator_default();
+    witan_dataset set = make(80000, 1, 1, 1, true);
+    for (size_t i = 0; i < 80000; i++) {
+        set.bytes[i] = i % 4 == 0 ? 250 : 255;
+    }
+    CHECK_STATUS(witan_dataset_fit_scale(&set, heap), WITAN_OK);
+    check_standard(&set);
+    witan_dataset_fini(&set, heap);
+}
+
 static void
 large_values_stay_finite(void)
 {
@@ -225,6 +254,8 @@ main(void)
     RUN(gather_matches_its_formula);
     RUN(fitted_scale_standardises);
     RUN(constant_channels_get_scale_one);
+    RUN(nearly_constant_channels_get_scale_one);
+    RUN(large_images_do_not_overflow);
     RUN(large_values_stay_finite);
     RUN(scale_is_copied);
     RUN(digest_covers_everything_but_the_scale);

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "data/readers.h"
 #include "fixtures.h"
 #include "support/witan_test.h"
 
@@ -196,6 +197,8 @@ malformed_headers_are_bad_data(void)
     refused(directory, rows, &scratch, "empty");
     image_idx(&scratch, 3, (const uint32_t[]){0xffffffff, 0xffffffff, 0xffffffff});
     refused(directory, rows, &scratch, "at most");
+    image_idx(&scratch, 3, (const uint32_t[]){1, 5000, 5000});
+    refused(directory, rows, &scratch, "at most");
     image_idx(&scratch, 3, (const uint32_t[]){1u << 30, 2, 3});
     refused(directory, rows, &scratch, "more than the file can hold");
     scratch = train_x;
@@ -300,10 +303,61 @@ splits_off_a_test_part(void)
     source.test_fraction = 0.0;
     CHECK_STATUS(try_load(&source), WITAN_E_CONFIG);
     CHECK_CONTAINS(last.message, "set test_fraction");
-    source.test_fraction = 1e-9;
-    CHECK_STATUS(try_load(&source), WITAN_OK);
     source.test_fraction = 1.0 - 1e-9;
     CHECK_STATUS(try_load(&source), WITAN_E_DATA); /* one row is left: one class */
+}
+
+static void
+both_parts_of_a_split_have_rows(void)
+{
+    static const struct {
+        size_t samples, held_out;
+        double fraction;
+    } cases[] = {{10, 1, 1e-9}, {10, 9, 1.0 - 1e-9}, {2, 1, 0.9}, {10, 3, 0.34}};
+    const witan_allocator *heap = witan_allocator_default();
+    uint8_t *mask;
+    for (size_t i = 0; i < 4; i++) {
+        witan_data_source source = {.test_fraction = cases[i].fraction};
+        size_t ones = 0;
+        CHECK_STATUS(
+            witan_split_mask(&mask, cases[i].samples, &source, "x", heap, NULL),
+            WITAN_OK);
+        for (size_t n = 0; n < cases[i].samples; n++) {
+            ones += mask[n];
+        }
+        CHECK(ones == cases[i].held_out);
+        witan_free(heap, mask);
+    }
+    witan_data_source source = {.test_fraction = 0.5};
+    CHECK_STATUS(witan_split_mask(&mask, 1, &source, "x", heap, NULL), WITAN_E_DATA);
+}
+
+/* More labels than one gulp of the reader. */
+static void
+reads_many_rows(void)
+{
+    const witan_allocator *heap = witan_allocator_default();
+    const char *directory = whole();
+    witan_data_source source = {.path = directory};
+    witan_dataset train, test;
+    bool same = true;
+
+    image_idx(&train_x, 3, (const uint32_t[]){10000, 2, 3});
+    image_idx(&train_y, 1, (const uint32_t[]){10000});
+    for (size_t n = 0; n < 10000; n++) {
+        uint8_t label = (uint8_t)(n % 251), pixels[6] = {label, 0, 0, 0, 0, 1};
+        image_add(&train_x, pixels, 6);
+        image_add(&train_y, &label, 1);
+    }
+    put(directory, "train-images-idx3-ubyte", &train_x);
+    put(directory, "train-labels-idx1-ubyte", &train_y);
+    CHECK_STATUS(witan_data_load(&train, &test, &source, heap, NULL), WITAN_OK);
+    for (size_t n = 0; n < train.samples; n++) {
+        same = same && train.labels[n] == n % 251 && train.bytes[6 * n] == n % 251;
+    }
+    CHECK(same && train.samples == 10000 && train.classes == 251);
+    witan_dataset_fini(&train, heap);
+    witan_dataset_fini(&test, heap);
 }
 
 static void
@@ -353,6 +407,8 @@ main(void)
     RUN(one_class_is_bad_data);
     RUN(missing_files_are_named);
     RUN(splits_off_a_test_part);
+    RUN(both_parts_of_a_split_have_rows);
+    RUN(reads_many_rows);
     RUN(transfer_sets_need_neither_labels_nor_test_part);
     RUN(no_memory_is_survived);
     return witan_test_finish();

@@ -82,6 +82,30 @@ reads_every_type(void)
     }
 }
 
+/* More than one gulp of the reader. */
+static void
+reads_many_rows(void)
+{
+    const witan_allocator *heap = witan_allocator_default();
+    witan_data_source source = {.path = write_set("<f4", "<i4", 1)};
+    witan_dataset train, test;
+    bool same = true;
+    image_npy(&x_train, 1, "<f4", "False", "(5000, 6)");
+    add_elements(&x_train, "<f4", 30000, 0);
+    image_npy(&y_train, 1, "<i4", "False", "(5000,)");
+    add_elements(&y_train, "<i4", 5000, 0);
+    put(source.path, "x_train.npy", &x_train);
+    put(source.path, "y_train.npy", &y_train);
+    CHECK_STATUS(witan_data_load(&train, &test, &source, heap, NULL), WITAN_OK);
+    for (size_t n = 0; n < train.samples; n++) {
+        same = same && train.labels[n] == n &&
+               train.values[6 * n + 5] == (float)(6 * n + 5);
+    }
+    CHECK(same && train.samples == 5000 && train.classes == 5000);
+    witan_dataset_fini(&train, heap);
+    witan_dataset_fini(&test, heap);
+}
+
 static void
 ranks_become_shapes(void)
 {
@@ -331,6 +355,7 @@ int
 main(void)
 {
     RUN(reads_every_type);
+    RUN(reads_many_rows);
     RUN(ranks_become_shapes);
     RUN(keys_may_stand_in_any_order);
     RUN(malformed_headers_are_bad_data);

@@ -158,6 +158,16 @@ lying_archives_are_bad_data(void)
     }
 }
 
+/* A member that unpacks well, but with a method whose ratio has no bound. */
+static void
+other_methods_are_refused(void)
+{
+    witan_data_source source = {.format = WITAN_DATA_NPZ};
+    source.path = WITAN_TEST_SOURCE_DIR "/tests/fuzz/corpus/npz/bzip2";
+    CHECK_STATUS(try_load(&source), WITAN_E_DATA);
+    CHECK_CONTAINS(last.message, "method 12 is not read");
+}
+
 static void
 no_archive_is_bad_data(void)
 {
@@ -177,6 +187,7 @@ main(void)
     RUN(damaged_members_are_named);
     RUN(truncation_anywhere_is_bad_data);
     RUN(lying_archives_are_bad_data);
+    RUN(other_methods_are_refused);
     RUN(no_archive_is_bad_data);
     return witan_test_finish();
 }
