@@ -1,0 +1,25 @@
+/* number.h - how numbers look, in the terminal and on the page: one form for each unit.
+ * Why here: the same accuracy must not be 0.931 in one place and 93.13 in another.
+ * A number that is not finite (or a negative time) is "-". */
+#ifndef WITAN_REPORT_NUMBER_H
+#define WITAN_REPORT_NUMBER_H
+
+#include <stdint.h>
+
+/* Returned by value, so that it can stand inside a format call. */
+typedef struct witan_shown {
+    char text[32];
+} witan_shown;
+
+/* 0.931 -> "93.1"; no sign, the unit is said beside it. */
+witan_shown witan_shown_percent(double share);
+/* 0.014 -> "+1.4", a difference of two shares in percentage points. */
+witan_shown witan_shown_points(double difference);
+/* "812 B", "12.5 kB", "1.3 MB": powers of 1000. */
+witan_shown witan_shown_bytes(double bytes);
+/* "812 ms", "12.3 s", "3 min 05 s", "2 h 07 min". */
+witan_shown witan_shown_seconds(double seconds);
+/* "0:14", "12:03", "1:02:03": what is left of a run. */
+witan_shown witan_shown_clock(double seconds);
+
+#endif

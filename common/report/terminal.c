@@ -1,0 +1,514 @@
+/* terminal.c - the progress line, the line of a round and the final table.
+ * Why here: all text for a terminal, so that width, colour and cleaning are one rule.
+ * Names come from people: control characters never reach the terminal. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "report/facts.h"
+#include "report/number.h"
+#include "report/report.h"
+
+enum {
+    TABLE_COLUMNS = 79,
+    FIELD_INDENT = 14,
+    NAME_COLUMNS = 23,
+    KINDS_SHOWN = 12
+};
+
+typedef enum style {
+    PLAIN,
+    BOLD,
+    DIM,
+    GREEN,
+    RED
+} style;
+
+static void
+paint(witan_text *out, const witan_terminal *terminal, style s, const char *text)
+{
+    static const char *const codes[] = {"", "\x1b[1m", "\x1b[2m", "\x1b[32m",
+                                        "\x1b[31m"};
+    bool on = terminal->color && s != PLAIN;
+    witan_text_format(out, "%s%s%s", on ? codes[s] : "", text, on ? "\x1b[0m" : "");
+}
+
+/* One line in this style; its end stays outside. */
+static void
+paint_line(witan_text *out, const witan_terminal *terminal, style s, const char *text)
+{
+    paint(out, terminal, s, text);
+    witan_text_add(out, "\n", 1);
+}
+
+/* Bytes of the character at `at`, at least 1; malformed UTF-8 counts byte by byte. */
+static size_t
+character_bytes(const char *at)
+{
+    size_t size = 1;
+    if (((unsigned char)at[0] & 0xc0) == 0xc0) {
+        while (size < 4 && ((unsigned char)at[size] & 0xc0) == 0x80) {
+            size++;
+        }
+    }
+    return size;
+}
+
+/* Adds one character as this terminal may see it: one column. */
+static void
+add_character(witan_text *out, const char *at, size_t size, bool unicode)
+{
+    unsigned char c = (unsigned char)at[0];
+    /* C1 controls are U+0080 to U+009F, 0xc2 0x80 to 0xc2 0x9f. */
+    bool control = c < 0x20 || c == 0x7f ||
+                   (size == 1 ? c >= 0x80 : c == 0xc2 && (unsigned char)at[1] < 0xa0);
+    if (control || (size > 1 && !unicode)) {
+        witan_text_add(out, "?", 1);
+    } else {
+        witan_text_add(out, at, size);
+    }
+}
+
+/* A name in exactly `columns` columns, cut with '~' when it is longer. */
+static void
+add_name(witan_text *out, const char *name, size_t columns, bool unicode)
+{
+    size_t used = 0;
+    while (*name != '\0' && used < columns) {
+        size_t size = character_bytes(name);
+        if (used + 1 == columns && name[size] != '\0') {
+            witan_text_add(out, "~", 1);
+            used++;
+            break;
+        }
+        add_character(out, name, size, unicode);
+        name += size;
+        used++;
+    }
+    witan_text_format(out, "%*s", (int)(columns - used), "");
+}
+
+/* Bytes up to the next place where a line may break: a space, but not after a digit, so
+ * that a number keeps its unit. *columns is their width. */
+static size_t
+word_bytes(const char *text, size_t *columns)
+{
+    size_t size = 0;
+    *columns = 0;
+    while (text[size] != '\0' &&
+           !(text[size] == ' ' &&
+             !(size > 0 && text[size - 1] >= '0' && text[size - 1] <= '9'))) {
+        size += character_bytes(text + size);
+        ++*columns;
+    }
+    return size;
+}
+
+/* Words between `indent` and the right edge; a longer word stands alone, unbroken. The
+ * cursor is at `indent` already. Ends the line. */
+static void
+add_wrapped(witan_text *out, const char *text, size_t indent, bool unicode)
+{
+    size_t column = indent;
+    while (*text != '\0') {
+        size_t wide;
+        const char *end = text + word_bytes(text, &wide);
+        if (column > indent) {
+            if (column + 1 + wide > TABLE_COLUMNS) {
+                witan_text_format(out, "\n%*s", (int)indent, "");
+                column = indent;
+            } else {
+                witan_text_add(out, " ", 1);
+                column++;
+            }
+        }
+        column += wide;
+        while (text < end) {
+            size_t size = character_bytes(text);
+            add_character(out, text, size, unicode);
+            text += size;
+        }
+        text += strspn(text, " ");
+    }
+    witan_text_add(out, "\n", 1);
+}
+
+/* "label        text ...", wrapped under itself. */
+static void
+add_field(witan_text *out, const witan_terminal *terminal, const char *label,
+          const char *text)
+{
+    witan_text_format(out, "%-*s", (int)FIELD_INDENT, label);
+    add_wrapped(out, text, FIELD_INDENT, terminal->unicode);
+}
+
+/* ---- progress -------------------------------------------------------------------- */
+
+enum {
+    PARTS = 5,
+    PART_MAX = 96
+};
+
+typedef struct parts {
+    char text[PARTS][PART_MAX];
+    size_t count;
+} parts;
+
+static char *
+next_part(parts *self)
+{
+    WITAN_ASSERT(self->count < PARTS);
+    return self->text[self->count++];
+}
+
+/* Joins the parts by two spaces, within `room` columns: parts are taken in the order of
+ * `rank` (0 first) while they fit, and shown in their own order. */
+static void
+add_parts(witan_text *out, const parts *self, const size_t *rank, size_t room)
+{
+    bool shown[PARTS] = {false};
+    size_t used = 0;
+    for (size_t r = 0; r < PARTS; r++) {
+        for (size_t p = 0; p < self->count; p++) {
+            size_t wide = strlen(self->text[p]);
+            size_t gap = used == 0 ? 0 : 2;
+            if (rank[p] == r && wide != 0 && used + gap + wide <= room) {
+                shown[p] = true;
+                used += gap + wide;
+            }
+        }
+    }
+    bool first = true;
+    for (size_t p = 0; p < self->count; p++) {
+        if (shown[p]) {
+            witan_text_format(out, "%s%s", first ? "" : "  ", self->text[p]);
+            first = false;
+        }
+    }
+}
+
+static size_t
+room_of(const witan_terminal *terminal)
+{
+    if (!terminal->interactive) {
+        return SIZE_MAX / 2;
+    }
+    return (terminal->columns == 0 ? 80 : terminal->columns) - 1;
+}
+
+static void
+format_accuracy(char *part, const char *what, double accuracy)
+{
+    part[0] = '\0';
+    if (isfinite(accuracy)) {
+        (void)snprintf(part, PART_MAX, "%s %s %%", what,
+                       witan_shown_percent(accuracy).text);
+    }
+}
+
+static void
+format_left(char *part, double eta_seconds)
+{
+    witan_shown left = witan_shown_clock(eta_seconds);
+    part[0] = '\0';
+    if (left.text[0] != '-') {
+        (void)snprintf(part, PART_MAX, "%s left", left.text);
+    }
+}
+
+void
+witan_report_progress(witan_text *out, const witan_progress *progress,
+                      const witan_terminal *terminal)
+{
+    static const size_t rank[PARTS] = {0, 2, 3, 4, 1};
+    parts line = {.count = 0};
+    (void)snprintf(next_part(&line), PART_MAX, "round %zu/%zu", progress->round + 1,
+                   progress->rounds);
+    char *phase = next_part(&line);
+    const char *word = progress->phase == NULL ? "" : progress->phase;
+    if (progress->total == 0) {
+        (void)snprintf(phase, PART_MAX, "%s", word);
+    } else {
+        (void)snprintf(phase, PART_MAX, "%s %zu/%zu clients", word, progress->done,
+                       progress->total);
+    }
+    format_accuracy(next_part(&line), "own", progress->own);
+    format_accuracy(next_part(&line), "global", progress->global);
+    format_left(next_part(&line), progress->eta_seconds);
+
+    witan_text_format(out, "%s", terminal->interactive ? "\r" : "");
+    add_parts(out, &line, rank, room_of(terminal));
+    witan_text_format(out, "%s", terminal->interactive ? "\x1b[K" : "\n");
+}
+
+void
+witan_report_round(witan_text *out, const witan_round_record *round, size_t rounds,
+                   double eta_seconds, const witan_terminal *terminal)
+{
+    static const size_t rank[PARTS] = {0, 1, 2, 3, 4};
+    parts line = {.count = 0};
+    (void)snprintf(next_part(&line), PART_MAX, "round %zu/%zu", round->round + 1,
+                   rounds);
+    format_accuracy(next_part(&line), "own",
+                    round->evaluated ? round->own_after.mean : (double)NAN);
+    format_accuracy(next_part(&line), "global",
+                    round->evaluated ? round->global_after.mean : (double)NAN);
+    char *answers = next_part(&line);
+    int used = snprintf(answers, PART_MAX, "%s",
+                        witan_shown_seconds(round->wall_seconds).text);
+    if (round->answered < round->asked) {
+        (void)snprintf(answers + used, (size_t)(PART_MAX - used),
+                       "  %zu of %zu clients answered, %zu late", round->answered,
+                       round->asked, round->late);
+    }
+    format_left(next_part(&line), eta_seconds);
+
+    witan_text_format(out, "%s", terminal->interactive ? "\r" : "");
+    add_parts(out, &line, rank, room_of(terminal));
+    witan_text_format(out, "%s\n", terminal->interactive ? "\x1b[K" : "");
+}
+
+/* ---- table ----------------------------------------------------------------------- */
+
+static void
+add_statistic_row(witan_text *out, const witan_terminal *terminal, style s,
+                  const char *label, const witan_statistic *own,
+                  const witan_statistic *global)
+{
+    char row[512];
+    const witan_statistic *const pair[2] = {own, global};
+    int used = snprintf(row, sizeof row, "%-*s", (int)NAME_COLUMNS, label);
+    for (size_t i = 0; i < 2; i++) {
+        used += snprintf(row + used, sizeof row - (size_t)used, " %6s %6s %6s %6s",
+                         witan_shown_percent(pair[i]->mean).text,
+                         witan_shown_percent(pair[i]->sd).text,
+                         witan_shown_percent(pair[i]->worst).text,
+                         witan_shown_percent(pair[i]->bottom10).text);
+    }
+    paint_line(out, terminal, s, row);
+}
+
+static void
+add_statistics(witan_text *out, const witan_run_record *run,
+               const witan_terminal *terminal)
+{
+    witan_result result = witan_result_of(run);
+    char text[128];
+    (void)snprintf(text, sizeof text,
+                   "%-*s --------- own mix --------- ------- global test -------",
+                   (int)NAME_COLUMNS, "accuracy, %");
+    paint_line(out, terminal, DIM, text);
+    (void)snprintf(text, sizeof text, "%-*s %6s %6s %6s %6s %6s %6s %6s %6s",
+                   (int)NAME_COLUMNS, "", "mean", "sd", "worst", "low10%", "mean", "sd",
+                   "worst", "low10%");
+    paint_line(out, terminal, DIM, text);
+    if (witan_exchanges(run)) {
+        (void)snprintf(text, sizeof text, "before %s", witan_step_word(run));
+        add_statistic_row(out, terminal, PLAIN, text, result.own[0], result.global[0]);
+    }
+    (void)snprintf(text, sizeof text, "after %s", witan_step_word(run));
+    add_statistic_row(out, terminal, BOLD, text, result.own[1], result.global[1]);
+    if (witan_exchanges(run)) {
+        add_statistic_row(out, terminal, PLAIN, "local only (reference)", result.own[2],
+                          result.global[2]);
+    }
+}
+
+static void
+add_gained(witan_text *out, const witan_run_record *run, const witan_terminal *terminal)
+{
+    char line[160];
+    size_t known = witan_gain_count(run);
+    if (known == 0 || !isfinite(run->gained_over_local)) {
+        return;
+    }
+    size_t better = (size_t)lround(run->gained_over_local * (double)known);
+    (void)snprintf(line, sizeof line,
+                   "%zu of %zu client%s %s better than alone on their own mix.", better,
+                   known, known == 1 ? "" : "s", known == 1 ? "is" : "are");
+    witan_text_add(out, "\n", 1);
+    paint_line(out, terminal, 2 * better >= known ? GREEN : RED, line);
+}
+
+/* `share` of `columns` columns, by eighths where blocks exist. */
+static void
+add_bar(witan_text *out, double share, size_t columns, bool unicode)
+{
+    static const char *const eighths[] = {"",       "\u258f", "\u258e", "\u258d",
+                                          "\u258c", "\u258b", "\u258a", "\u2589"};
+    if (!isfinite(share)) {
+        return;
+    }
+    share = share < 0.0 ? 0.0 : share > 1.0 ? 1.0 : share;
+    size_t parts_filled = (size_t)lround(share * (double)(8 * columns));
+    size_t whole = unicode ? parts_filled / 8 : (parts_filled + 4) / 8;
+    for (size_t i = 0; i < whole; i++) {
+        witan_text_format(out, "%s", unicode ? "\u2588" : "#");
+    }
+    if (unicode) {
+        witan_text_format(out, "%s", eighths[parts_filled % 8]);
+    }
+}
+
+static void
+add_kinds(witan_text *out, const witan_run_record *run, const witan_kinds *kinds,
+          const witan_terminal *terminal)
+{
+    char cell[128];
+    bool gains = witan_exchanges(run);
+    (void)snprintf(cell, sizeof cell, "%-*s %7s %7s %7s %7s", (int)NAME_COLUMNS,
+                   "model", "clients", "own", "global", gains ? "gain" : "");
+    witan_text_add(out, "\n", 1);
+    paint_line(out, terminal, DIM, cell);
+    for (size_t k = 0; k < kinds->count && k < KINDS_SHOWN; k++) {
+        const witan_kind *kind = &kinds->kind[k];
+        style s = kind->gain > 0.0 ? GREEN : kind->gain < 0.0 ? RED : PLAIN;
+        add_name(out, kind->name, NAME_COLUMNS, terminal->unicode);
+        witan_text_format(out, " %7zu %7s %7s ", kind->clients,
+                          witan_shown_percent(kind->own).text,
+                          witan_shown_percent(kind->global).text);
+        (void)snprintf(cell, sizeof cell, "%7s",
+                       gains ? witan_shown_points(kind->gain).text : "");
+        paint(out, terminal, s, cell);
+        witan_text_add(out, "  ", 2);
+        add_bar(out, kind->own, 20, terminal->unicode);
+        witan_text_add(out, "\n", 1);
+    }
+    if (kinds->count > KINDS_SHOWN) {
+        witan_text_format(out, "and %zu more, see the report\n",
+                          kinds->count - KINDS_SHOWN);
+    }
+}
+
+static void
+add_words(witan_text *out, const witan_run_record *run, const witan_terminal *terminal)
+{
+    static const char *const words[] = {
+        "own mix: test rows with the mix of labels that the client itself holds; its "
+        "mean",
+        "  is what papers call ALMA. global test: one test set, the same for every "
+        "client.",
+        "sd, worst, low10%: spread over clients, the lowest client, the lowest tenth.",
+        "local only, gain: against the same models trained alone on their own rows.",
+    };
+    size_t count = witan_exchanges(run) ? 4 : 3;
+    witan_text_add(out, "\n", 1);
+    for (size_t i = 0; i < count; i++) {
+        paint_line(out, terminal, DIM, words[i]);
+    }
+    witan_text_add(out, "\n", 1);
+}
+
+static void
+add_phase(char *line, size_t size, const char *name, double seconds)
+{
+    size_t used = strlen(line);
+    (void)snprintf(line + used, size - used, "%s%s %s", used == 0 ? "" : ", ", name,
+                   witan_shown_seconds(seconds).text);
+}
+
+static void
+add_costs(witan_text *out, const witan_run_record *run, const witan_terminal *terminal)
+{
+    const witan_phase_seconds *phase = &run->seconds_per_round;
+    char line[512] = "";
+    size_t asked = 0, answered = 0, late = 0;
+    double simulated = 0.0;
+    for (size_t r = 0; run->rounds != NULL && r < run->rounds_done; r++) {
+        asked += run->rounds[r].asked;
+        answered += run->rounds[r].answered;
+        late += run->rounds[r].late;
+        simulated += run->rounds[r].virtual_seconds;
+    }
+    if (answered < asked) {
+        (void)snprintf(line, sizeof line, "%zu of %zu asked came in time, %zu late",
+                       answered, asked, late);
+        add_field(out, terminal, "answers", line);
+    }
+    if (witan_exchanges(run)) {
+        (void)snprintf(line, sizeof line,
+                       "%s up and %s down per client and round (%s and %s in all)",
+                       witan_shown_bytes(witan_per_client(run, run->bytes_up)).text,
+                       witan_shown_bytes(witan_per_client(run, run->bytes_down)).text,
+                       witan_shown_bytes((double)run->bytes_up).text,
+                       witan_shown_bytes((double)run->bytes_down).text);
+        add_field(out, terminal, "traffic", line);
+    }
+    line[0] = '\0';
+    add_phase(line, sizeof line, "train", phase->train);
+    add_phase(line, sizeof line, "extract", phase->extract);
+    add_phase(line, sizeof line, "fuse", phase->fuse);
+    add_phase(line, sizeof line, "distill", phase->distill);
+    add_phase(line, sizeof line, "evaluate", phase->evaluate);
+    size_t used = strlen(line);
+    (void)snprintf(line + used, sizeof line - used,
+                   " per round (%s in all, %zu thread%s)",
+                   witan_shown_seconds(run->seconds).text, run->threads,
+                   run->threads == 1 ? "" : "s");
+    add_field(out, terminal, "time", line);
+    if (simulated > 0.0) {
+        (void)snprintf(line, sizeof line, "%s for the clients of the simulated world",
+                       witan_shown_seconds(simulated).text);
+        add_field(out, terminal, "simulated", line);
+    }
+}
+
+static void
+add_path(witan_text *out, const witan_run_record *run, const witan_terminal *terminal,
+         const char *label, const char *file)
+{
+    witan_text path;
+    witan_text_init(&path, out->allocator, out->ceiling);
+    witan_text_format(&path, "%s/%s", run->directory, file);
+    if (path.status == WITAN_OK) {
+        /* A path stands on one line, spaces and all, so that it can be copied. */
+        witan_text_format(out, "%-*s", (int)FIELD_INDENT, label);
+        for (const char *at = path.data; *at != '\0';) {
+            size_t size = character_bytes(at);
+            add_character(out, at, size, terminal->unicode);
+            at += size;
+        }
+        witan_text_add(out, "\n", 1);
+    } else if (out->status == WITAN_OK) {
+        out->status = path.status;
+    }
+    witan_text_fini(&path);
+}
+
+void
+witan_report_table(witan_text *out, const witan_run_record *run,
+                   const witan_terminal *terminal)
+{
+    witan_kinds kinds;
+    witan_text headline;
+    witan_text_init(&headline, out->allocator, out->ceiling);
+    witan_status status = witan_kinds_init(&kinds, run, out->allocator);
+    if (status == WITAN_OK) {
+        witan_headline(&headline, run, &kinds);
+        status = headline.status;
+    }
+    if (status == WITAN_OK) {
+        add_wrapped(out, headline.data, 0, terminal->unicode);
+        witan_text_add(out, "\n", 1);
+        add_statistics(out, run, terminal);
+        add_gained(out, run, terminal);
+        add_kinds(out, run, &kinds, terminal);
+        add_words(out, run, terminal);
+        add_costs(out, run, terminal);
+        if (witan_has_text(run->digest)) {
+            add_field(out, terminal, "digest", run->digest);
+        }
+        if (witan_has_text(run->directory)) {
+            add_path(out, run, terminal, "report", "report.html");
+            add_path(out, run, terminal, "raw numbers", "metrics.jsonl");
+            add_path(out, run, terminal, "summary", "summary.json");
+            if (run->models_saved) {
+                add_path(out, run, terminal, "models", "models");
+            }
+        }
+    } else if (out->status == WITAN_OK) {
+        out->status = status;
+    }
+    witan_kinds_fini(&kinds, out->allocator);
+    witan_text_fini(&headline);
+}
