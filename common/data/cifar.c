@@ -14,7 +14,8 @@ enum {
 
 witan_status
 witan_cifar_read(witan_dataset *set, size_t first, size_t records, witan_stream *stream,
-                 witan_diag *diag) {
+                 witan_diag *diag)
+{
     uint8_t record[WITAN_CIFAR_RECORD];
 
     for (size_t r = 0; r < records; r++) {
@@ -37,7 +38,8 @@ witan_cifar_read(witan_dataset *set, size_t first, size_t records, witan_stream 
 }
 
 witan_status
-witan_cifar_read_names(witan_dataset *set, witan_stream *stream, witan_diag *diag) {
+witan_cifar_read_names(witan_dataset *set, witan_stream *stream, witan_diag *diag)
+{
     char text[CLASSES * NAME_MAX_SIZE];
     char *at = text;
     size_t size = (size_t)stream->bound;

@@ -11,7 +11,8 @@ enum {
 
 static witan_status
 read_header(witan_stream *stream, size_t *rank, size_t extents[RANK_MAX],
-            witan_diag *diag) {
+            witan_diag *diag)
+{
     uint8_t magic[4], raw[4];
 
     WITAN_TRY(witan_stream_read(stream, magic, sizeof magic, diag));
@@ -42,7 +43,8 @@ read_header(witan_stream *stream, size_t *rank, size_t extents[RANK_MAX],
 }
 
 witan_status
-witan_idx_read_rows(witan_dataset *out, witan_stream *stream, witan_diag *diag) {
+witan_idx_read_rows(witan_dataset *out, witan_stream *stream, witan_diag *diag)
+{
     size_t rank, extents[RANK_MAX];
 
     WITAN_TRY(read_header(stream, &rank, extents, diag));
@@ -66,7 +68,8 @@ witan_idx_read_rows(witan_dataset *out, witan_stream *stream, witan_diag *diag) 
 
 witan_status
 witan_idx_read_labels(uint32_t **labels, size_t *count, witan_stream *stream,
-                      witan_diag *diag) {
+                      witan_diag *diag)
+{
     size_t rank, extents[RANK_MAX];
     uint8_t chunk[4096];
     uint32_t *read = NULL;

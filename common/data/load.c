@@ -24,7 +24,8 @@ typedef struct path_buffer {
 } path_buffer;
 
 const char *
-witan_data_format_name(witan_data_format format) {
+witan_data_format_name(witan_data_format format)
+{
     static const char *const names[] = {"auto", "embedded", "idx", "cifar10",
                                         "npy",  "npz",      "csv"};
     size_t count = sizeof names / sizeof names[0];
@@ -32,20 +33,23 @@ witan_data_format_name(witan_data_format format) {
 }
 
 static bool
-is_directory(const char *path) {
+is_directory(const char *path)
+{
     struct stat status;
     return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
 }
 
 static bool
-has_extension(const char *path, const char *extension) {
+has_extension(const char *path, const char *extension)
+{
     size_t length = strlen(path), tail = strlen(extension);
     return length > tail && strcmp(path + length - tail, extension) == 0;
 }
 
 /* directory/name; false when the path is too long or nothing is there. */
 static bool
-find(path_buffer *out, const char *directory, const char *name) {
+find(path_buffer *out, const char *directory, const char *name)
+{
     struct stat status;
     int length = snprintf(out->text, sizeof out->text, "%s/%s", directory, name);
     return length > 0 && (size_t)length < sizeof out->text &&
@@ -54,7 +58,8 @@ find(path_buffer *out, const char *directory, const char *name) {
 
 /* The four spellings under which IDX files are passed around. */
 static bool
-find_idx(path_buffer *out, const char *directory, const char *stem, const char *rank) {
+find_idx(path_buffer *out, const char *directory, const char *stem, const char *rank)
+{
     for (unsigned spelling = 0; spelling < 4; spelling++) {
         char name[64];
         (void)snprintf(name, sizeof name, "%s%s%s-ubyte%s", stem,
@@ -68,7 +73,8 @@ find_idx(path_buffer *out, const char *directory, const char *stem, const char *
 
 witan_status
 witan_data_recognise(witan_data_format *out, const witan_data_source *source,
-                     witan_diag *diag) {
+                     witan_diag *diag)
+{
     const char *path = source->path == NULL ? "" : source->path;
     path_buffer found;
     struct stat status;
@@ -134,7 +140,8 @@ typedef struct file_set {
 
 static witan_status
 open_idx(const loader *self, bool test, bool labels, witan_stream *stream,
-         bool *present) {
+         bool *present)
+{
     static const char *const stems[2][2] = {{"train-images", "train-labels"},
                                             {"t10k-images", "t10k-labels"}};
     path_buffer path;
@@ -146,7 +153,8 @@ open_idx(const loader *self, bool test, bool labels, witan_stream *stream,
 
 static witan_status
 open_embedded(const loader *self, bool test, bool labels, witan_stream *stream,
-              bool *present) {
+              bool *present)
+{
     const uint8_t *files[2][2] = {
         {witan_embedded_train_images, witan_embedded_train_labels},
         {witan_embedded_test_images, witan_embedded_test_labels}};
@@ -164,7 +172,8 @@ static const char *const array_names[2][2] = {{"x_train.npy", "y_train.npy"},
 
 static witan_status
 open_npy(const loader *self, bool test, bool labels, witan_stream *stream,
-         bool *present) {
+         bool *present)
+{
     path_buffer path;
     *present = find(&path, self->path, array_names[test][labels]);
     return *present ? witan_stream_open(stream, path.text, self->allocator, self->diag)
@@ -173,7 +182,8 @@ open_npy(const loader *self, bool test, bool labels, witan_stream *stream,
 
 static witan_status
 open_npz(const loader *self, bool test, bool labels, witan_stream *stream,
-         bool *present) {
+         bool *present)
+{
     const char *member = array_names[test][labels];
     *present = witan_npz_has(self->npz, member);
     return *present ? witan_npz_member(self->npz, member, stream, self->diag)
@@ -181,7 +191,8 @@ open_npz(const loader *self, bool test, bool labels, witan_stream *stream,
 }
 
 static witan_status
-load_part(const loader *self, const file_set *files, bool test) {
+load_part(const loader *self, const file_set *files, bool test)
+{
     witan_dataset *set = test ? self->test : self->train;
     witan_stream stream;
     bool has_rows, has_labels;
@@ -217,13 +228,15 @@ load_part(const loader *self, const file_set *files, bool test) {
 }
 
 static witan_status
-load_files(const loader *self, const file_set *files) {
+load_files(const loader *self, const file_set *files)
+{
     WITAN_TRY(load_part(self, files, false));
     return load_part(self, files, true);
 }
 
 static witan_status
-load_npz(loader *self, const file_set *files) {
+load_npz(loader *self, const file_set *files)
+{
     witan_npz npz;
     witan_status status;
     WITAN_TRY(witan_npz_open(&npz, self->path, NULL, 0, self->allocator, self->diag));
@@ -235,8 +248,8 @@ load_npz(loader *self, const file_set *files) {
 
 /* Records in a batch file. */
 static witan_status
-count_records(const loader *self, const char *name, path_buffer *path,
-              size_t *records) {
+count_records(const loader *self, const char *name, path_buffer *path, size_t *records)
+{
     witan_stream stream;
     if (!find(path, self->path, name)) {
         return witan_diag_fail(self->diag, WITAN_E_DATA,
@@ -260,7 +273,8 @@ count_records(const loader *self, const char *name, path_buffer *path,
 /* The batches of one part, one after the other. */
 static witan_status
 load_batches(const loader *self, witan_dataset *set, const char *const *names,
-             size_t batches) {
+             size_t batches)
+{
     size_t records[5], total = 0, first = 0;
     path_buffer path;
 
@@ -294,7 +308,8 @@ load_batches(const loader *self, witan_dataset *set, const char *const *names,
 }
 
 static witan_status
-load_cifar10(const loader *self) {
+load_cifar10(const loader *self)
+{
     static const char *const names[] = {"data_batch_1.bin", "data_batch_2.bin",
                                         "data_batch_3.bin", "data_batch_4.bin",
                                         "data_batch_5.bin", "test_batch.bin"};
@@ -314,7 +329,8 @@ load_cifar10(const loader *self) {
 }
 
 static witan_status
-load_csv(const loader *self) {
+load_csv(const loader *self)
+{
     witan_stream train, test;
     path_buffer path;
     bool directory = is_directory(self->path);
@@ -342,7 +358,8 @@ load_csv(const loader *self) {
 }
 
 static witan_status
-load_format(loader *self, witan_data_format format) {
+load_format(loader *self, witan_data_format format)
+{
     const file_set idx = {
         open_idx,
         witan_idx_read_rows,
@@ -378,7 +395,8 @@ load_format(loader *self, witan_data_format format) {
 
 witan_status
 witan_split_mask(uint8_t **mask, size_t samples, const witan_data_source *source,
-                 const char *name, const witan_allocator *allocator, witan_diag *diag) {
+                 const char *name, const witan_allocator *allocator, witan_diag *diag)
+{
     double fraction = source->test_fraction;
     witan_random random;
 
@@ -421,7 +439,8 @@ witan_split_mask(uint8_t **mask, size_t samples, const witan_data_source *source
 /* Moves the marked rows of [samples, size] bytes to `test`, closes the gaps in `train`.
  */
 static void
-part_rows(void *train, void *test, const uint8_t *mask, size_t samples, size_t size) {
+part_rows(void *train, void *test, const uint8_t *mask, size_t samples, size_t size)
+{
     uint8_t *keep = train, *out = test;
     const uint8_t *from = train;
     for (size_t i = 0; i < samples; i++, from += size) {
@@ -437,7 +456,8 @@ part_rows(void *train, void *test, const uint8_t *mask, size_t samples, size_t s
 
 /* Holds out a test part of a set that came without one. */
 static witan_status
-split(const loader *self) {
+split(const loader *self)
+{
     witan_dataset *train = self->train, *test = self->test;
     size_t features = witan_dataset_features(train), held_out = 0;
     size_t element =
@@ -474,7 +494,8 @@ split(const loader *self) {
 }
 
 static size_t
-classes_of(const witan_dataset *set) {
+classes_of(const witan_dataset *set)
+{
     uint32_t most = 0;
     for (size_t i = 0; i < set->samples; i++) {
         most = set->labels[i] > most ? set->labels[i] : most;
@@ -485,7 +506,8 @@ classes_of(const witan_dataset *set) {
 /* Classes of both parts, unless a reader knew them; the names go to the test part too.
  */
 static witan_status
-settle_classes(const loader *self) {
+settle_classes(const loader *self)
+{
     witan_dataset *train = self->train, *test = self->test;
     bool several = false;
 
@@ -523,7 +545,8 @@ settle_classes(const loader *self) {
 
 /* Bytes to [0,1], floats as they are. */
 static witan_status
-plain_scale(witan_dataset *set, const witan_allocator *allocator) {
+plain_scale(witan_dataset *set, const witan_allocator *allocator)
+{
     set->scale = witan_alloc(allocator, set->channels, sizeof *set->scale);
     set->shift = witan_zalloc(allocator, set->channels, sizeof *set->shift);
     if (set->scale == NULL || set->shift == NULL) {
@@ -537,7 +560,8 @@ plain_scale(witan_dataset *set, const witan_allocator *allocator) {
 }
 
 static witan_status
-complete(const loader *self) {
+complete(const loader *self)
+{
     witan_dataset *train = self->train, *test = self->test;
 
     if (test->samples == 0 && !self->source->transfer) {
@@ -571,7 +595,8 @@ complete(const loader *self) {
 witan_status
 witan_data_load(witan_dataset *train, witan_dataset *test,
                 const witan_data_source *source, const witan_allocator *allocator,
-                witan_diag *diag) {
+                witan_diag *diag)
+{
     loader self = {.train = train,
                    .test = test,
                    .source = source,
@@ -599,7 +624,8 @@ witan_data_load(witan_dataset *train, witan_dataset *test,
 
 void
 witan_data_describe(char *out, size_t size, const witan_data_source *source,
-                    const witan_dataset *train, const witan_dataset *test) {
+                    const witan_dataset *train, const witan_dataset *test)
+{
     const char *path = source->path == NULL ? "" : source->path;
     witan_data_format format;
     char shape[96], classes[48] = "no labels";

@@ -10,7 +10,8 @@
 
 witan_status
 witan_npz_open(witan_npz *self, const char *path, const uint8_t *bytes, size_t size,
-               const witan_allocator *allocator, witan_diag *diag) {
+               const witan_allocator *allocator, witan_diag *diag)
+{
     zip_error_t error;
     zip_source_t *source;
 
@@ -50,7 +51,8 @@ witan_npz_open(witan_npz *self, const char *path, const uint8_t *bytes, size_t s
 }
 
 void
-witan_npz_close(witan_npz *self) {
+witan_npz_close(witan_npz *self)
+{
     if (self->zip != NULL) {
         zip_discard(self->zip);
         self->zip = NULL;
@@ -58,13 +60,15 @@ witan_npz_close(witan_npz *self) {
 }
 
 bool
-witan_npz_has(const witan_npz *self, const char *member) {
+witan_npz_has(const witan_npz *self, const char *member)
+{
     return zip_name_locate(self->zip, member, 0) >= 0;
 }
 
 witan_status
 witan_npz_member(const witan_npz *self, const char *member, witan_stream *stream,
-                 witan_diag *diag) {
+                 witan_diag *diag)
+{
     const zip_uint64_t needed =
         ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE | ZIP_STAT_COMP_METHOD;
     zip_stat_t stat;

@@ -19,7 +19,8 @@ enum {
 
 witan_status
 witan_stream_fail(const witan_stream *self, witan_diag *diag, witan_status status,
-                  const char *format, ...) {
+                  const char *format, ...)
+{
     char message[512];
     va_list arguments;
     va_start(arguments, format);
@@ -29,18 +30,21 @@ witan_stream_fail(const witan_stream *self, witan_diag *diag, witan_status statu
 }
 
 static void *
-inflate_allocate(void *context, unsigned count, unsigned size) {
+inflate_allocate(void *context, unsigned count, unsigned size)
+{
     return witan_alloc(context, count, size);
 }
 
 static void
-inflate_release(void *context, void *block) {
+inflate_release(void *context, void *block)
+{
     witan_free(context, block);
 }
 
 /* zlib's context pointer is not const; the allocator is only read through it. */
 static void *
-allocator_context(const witan_allocator *allocator) {
+allocator_context(const witan_allocator *allocator)
+{
     union {
         const witan_allocator *in;
         void *out;
@@ -49,7 +53,8 @@ allocator_context(const witan_allocator *allocator) {
 }
 
 static witan_status
-start_inflate(witan_stream *self, witan_diag *diag) {
+start_inflate(witan_stream *self, witan_diag *diag)
+{
     self->inflate = witan_zalloc(self->allocator, 1, sizeof *self->inflate);
     if (self->file != NULL) {
         self->input = witan_alloc(self->allocator, INPUT_SIZE, 1);
@@ -73,14 +78,16 @@ start_inflate(witan_stream *self, witan_diag *diag) {
 }
 
 static bool
-ends_with(const char *text, const char *end) {
+ends_with(const char *text, const char *end)
+{
     size_t length = strlen(text), tail = strlen(end);
     return length >= tail && strcmp(text + length - tail, end) == 0;
 }
 
 witan_status
 witan_stream_open(witan_stream *self, const char *path,
-                  const witan_allocator *allocator, witan_diag *diag) {
+                  const witan_allocator *allocator, witan_diag *diag)
+{
     struct stat status;
 
     memset(self, 0, sizeof *self);
@@ -104,7 +111,8 @@ witan_stream_open(witan_stream *self, const char *path,
 witan_status
 witan_stream_memory(witan_stream *self, const char *name, const uint8_t *bytes,
                     size_t size, bool gzip, const witan_allocator *allocator,
-                    witan_diag *diag) {
+                    witan_diag *diag)
+{
     memset(self, 0, sizeof *self);
     (void)snprintf(self->name, sizeof self->name, "%s", name);
     self->allocator = allocator;
@@ -115,7 +123,8 @@ witan_stream_memory(witan_stream *self, const char *name, const uint8_t *bytes,
 }
 
 void
-witan_stream_close(witan_stream *self) {
+witan_stream_close(witan_stream *self)
+{
     if (self->inflate != NULL) {
         (void)inflateEnd(self->inflate);
         witan_free(self->allocator, self->inflate);
@@ -135,7 +144,8 @@ witan_stream_close(witan_stream *self) {
 
 /* Up to `size` bytes of the source; fewer only at its end. */
 static witan_status
-pull_raw(witan_stream *self, uint8_t *out, size_t size, size_t *got, witan_diag *diag) {
+pull_raw(witan_stream *self, uint8_t *out, size_t size, size_t *got, witan_diag *diag)
+{
     *got = 0;
     if (self->file != NULL) {
         *got = fread(out, 1, size, self->file);
@@ -171,7 +181,8 @@ pull_raw(witan_stream *self, uint8_t *out, size_t size, size_t *got, witan_diag 
 
 /* Hands zlib the next compressed bytes. */
 static witan_status
-refill(witan_stream *self, witan_diag *diag) {
+refill(witan_stream *self, witan_diag *diag)
+{
     size_t got = 0;
     if (self->file != NULL) {
         WITAN_TRY(pull_raw(self, self->input, INPUT_SIZE, &got, diag));
@@ -188,7 +199,8 @@ refill(witan_stream *self, witan_diag *diag) {
 
 static witan_status
 pull_inflated(witan_stream *self, uint8_t *out, size_t size, size_t *got,
-              witan_diag *diag) {
+              witan_diag *diag)
+{
     z_stream *z = self->inflate;
     *got = 0;
     while (*got < size && !self->inflate_ended) {
@@ -221,7 +233,8 @@ pull_inflated(witan_stream *self, uint8_t *out, size_t size, size_t *got,
 }
 
 static witan_status
-pull(witan_stream *self, uint8_t *out, size_t size, size_t *got, witan_diag *diag) {
+pull(witan_stream *self, uint8_t *out, size_t size, size_t *got, witan_diag *diag)
+{
     if (self->inflate != NULL) {
         WITAN_TRY(pull_inflated(self, out, size, got, diag));
     } else {
@@ -232,7 +245,8 @@ pull(witan_stream *self, uint8_t *out, size_t size, size_t *got, witan_diag *dia
 }
 
 witan_status
-witan_stream_read(witan_stream *self, void *out, size_t size, witan_diag *diag) {
+witan_stream_read(witan_stream *self, void *out, size_t size, witan_diag *diag)
+{
     size_t got;
     WITAN_TRY(pull(self, out, size, &got, diag));
     if (got < size) {
@@ -246,7 +260,8 @@ witan_stream_read(witan_stream *self, void *out, size_t size, witan_diag *diag) 
 }
 
 witan_status
-witan_stream_end(witan_stream *self, witan_diag *diag) {
+witan_stream_end(witan_stream *self, witan_diag *diag)
+{
     uint8_t rest;
     size_t got;
     WITAN_TRY(pull(self, &rest, 1, &got, diag));
@@ -267,7 +282,8 @@ witan_stream_end(witan_stream *self, witan_diag *diag) {
 }
 
 witan_status
-witan_stream_claim(const witan_stream *self, uint64_t size, witan_diag *diag) {
+witan_stream_claim(const witan_stream *self, uint64_t size, witan_diag *diag)
+{
     if (size > self->bound || self->position > self->bound - size) {
         return witan_stream_fail(self, diag, WITAN_E_DATA,
                                  "its header claims %llu bytes of data, more than the "
@@ -279,7 +295,8 @@ witan_stream_claim(const witan_stream *self, uint64_t size, witan_diag *diag) {
 
 witan_status
 witan_rows_allocate(witan_dataset *out, const size_t shape[4], bool bytes,
-                    size_t file_size, const witan_stream *stream, witan_diag *diag) {
+                    size_t file_size, const witan_stream *stream, witan_diag *diag)
+{
     size_t features = 1, count, memory, claim;
     size_t element = bytes ? sizeof *out->bytes : sizeof *out->values;
 
@@ -324,7 +341,8 @@ witan_rows_allocate(witan_dataset *out, const size_t shape[4], bool bytes,
 
 witan_status
 witan_labels_allocate(uint32_t **out, size_t count, size_t file_size,
-                      const witan_stream *stream, witan_diag *diag) {
+                      const witan_stream *stream, witan_diag *diag)
+{
     *out = NULL;
     if (count == 0 || count > WITAN_SAMPLES_MAX) {
         return witan_stream_fail(stream, diag, WITAN_E_DATA,
