@@ -25,11 +25,8 @@ typedef struct seat_state {
     double slowness;
     witan_metric last_own, last_global;
     uint32_t job_kind, job_round;
-    uint8_t vanished, unscored, job_pending, job_evaluates;
-    uint8_t job_digest[WITAN_DIGEST_SIZE];
-    double job_loss;
-    witan_score job_own, job_global;
-    uint64_t job_samples;
+    uint8_t vanished, unscored, job_pending;
+    uint64_t job_samples; /* its loss and scores are of a round that is recorded */
     /* What else the file holds of it, so that a lost tensor is missed. */
     uint64_t job_labels, job_parameters, stale_labels; /* bytes, floats, bytes */
 } seat_state;
@@ -128,11 +125,6 @@ pack_seat(seat_state *out, const sim_seat *seat)
     out->job_pending = job->pending;
     out->job_kind = (uint32_t)job->kind;
     out->job_round = job->round;
-    out->job_evaluates = job->evaluates;
-    memcpy(out->job_digest, job->digest, sizeof out->job_digest);
-    out->job_loss = job->loss;
-    out->job_own = job->own;
-    out->job_global = job->global;
     out->job_samples = job->output.samples;
     if (job->pending) {
         out->job_labels = job->output.labels.size;
@@ -154,11 +146,6 @@ unpack_seat(sim_seat *seat, const seat_state *in)
     job->pending = in->job_pending != 0;
     job->kind = (sim_job_kind)in->job_kind;
     job->round = in->job_round;
-    job->evaluates = in->job_evaluates != 0;
-    memcpy(job->digest, in->job_digest, sizeof job->digest);
-    job->loss = in->job_loss;
-    job->own = in->job_own;
-    job->global = in->job_global;
     job->output.samples = in->job_samples;
 }
 
@@ -294,7 +281,8 @@ sim_state_save(witan_simulation *self, witan_diag *diag)
             0);
     }
     const char *const metadata[][2] = {{"format", STATE_FORMAT},
-                                       {"version", WITAN_VERSION}};
+                                       {"version", WITAN_VERSION},
+                                       {"machine", self->machine}};
     (void)snprintf(path, sizeof path, "%s/state.safetensors", self->options.directory);
     status = witan_safetensors_save(path, list.items, list.count, metadata,
                                     sizeof metadata / sizeof metadata[0], a, diag);
@@ -494,6 +482,14 @@ load_run(witan_simulation *self, witan_safetensors *file, run_state *run,
     }
     if (memcmp(run->world_digest, self->world_digest, sizeof run->world_digest) != 0) {
         return broken(diag, "config.json or the data changed since it was saved");
+    }
+    const char *machine = witan_safetensors_metadata(file, "machine");
+    if (machine == NULL || strcmp(machine, self->machine) != 0) {
+        witan_log_write(
+            self->options.log, WITAN_LOG_WARNING, "other-machine",
+            "the state was saved with %s, this is %s: the digest will not be "
+            "that of an uninterrupted run",
+            machine == NULL ? "other kernels" : machine, self->machine);
     }
     if (run->rounds_done == 0 || run->rounds_done > self->config->rounds) {
         return broken(diag, "its round is not one of this experiment's");

@@ -19,7 +19,7 @@ MAY = {
     "knowledge": {"num", "base"},
     "fusion": {"knowledge", "num", "base"},
     "wire": {"knowledge", "base"},
-    "store": {"knowledge", "base"},
+    "store": {"base"},
     "config": {"nn", "base"},
     "report": {"base"},
     "coordinator/core": {"wire", "fusion", "knowledge", "base"},
@@ -36,8 +36,7 @@ THIRD_PARTY = {
     "zlib.h": {"data"},
     "zip.h": {"data"},
     "csv.h": {"data"},
-    "cjson/cJSON.h": {"config", "store"},
-    "cJSON.h": {"config", "store"},
+    "cJSON.h": {"config"},
     "pthread.h": {"sim"},
 }
 STANDARD = {
