@@ -41,6 +41,7 @@ typedef struct run_result {
     size_t rounds_done;
     witan_statistic own, global; /* of the last round */
     size_t late;                 /* over all rounds */
+    uint64_t bytes_up, bytes_down;
 } run_result;
 
 typedef struct run_hooks {
@@ -94,6 +95,8 @@ run_collect(run_result *out, witan_simulation *simulation)
 {
     const witan_run_record *record = witan_simulation_record(simulation);
     out->rounds_done = record->rounds_done;
+    out->bytes_up = record->bytes_up;
+    out->bytes_down = record->bytes_down;
     if (out->status == WITAN_OK) {
         memcpy(out->digest, record->digest, sizeof out->digest);
         out->own = record->rounds[record->rounds_done - 1].own_after;
@@ -155,7 +158,10 @@ run_is_equal(const run_result *a, const run_result *b)
 {
     return a->status == WITAN_OK && b->status == WITAN_OK && a->metrics_size > 100 &&
            strcmp(a->digest, b->digest) == 0 && a->metrics_size == b->metrics_size &&
-           memcmp(a->metrics, b->metrics, a->metrics_size) == 0;
+           memcmp(a->metrics, b->metrics, a->metrics_size) == 0 &&
+           a->own.mean == b->own.mean && a->global.sd == b->global.sd &&
+           a->late == b->late && a->bytes_up == b->bytes_up &&
+           a->bytes_down == b->bytes_down;
 }
 
 #endif

@@ -31,7 +31,6 @@ check_resume(const char *name, size_t stop, bool twice, const char *const *setti
     CHECK_STATUS(resumed.status, WITAN_OK);
     CHECK_STRING(resumed.diag.message, "");
     CHECK(run_is_equal(&straight, &resumed));
-    CHECK(resumed.own.mean == straight.own.mean && resumed.late == straight.late);
     /* A finished run can be asked again. */
     run_result again = run(directory, &(run_options){.resume = true}, settings);
     CHECK(run_is_equal(&straight, &again));
@@ -71,10 +70,16 @@ resumed_with_events_in_flight(void)
     static const char *const average[] = {
         RUN_SMALL,       RUN_FAULTS, "round.late=drop", "rounds=6", "fusion.key=fedavg",
         "models=mlp(8)", NULL};
+    /* Some are still at work when the next but one round opens. */
+    static const char *const slower[] = {RUN_SMALL,           RUN_FAULTS,
+                                         "rounds=7",          "faults.slowdown=25",
+                                         "participation=0.5", NULL};
     char name[32];
     for (size_t stop = 1; stop < 7; stop++) {
         (void)snprintf(name, sizeof name, "faulty-%zu", stop);
         check_resume(name, stop, false, faulty);
+        (void)snprintf(name, sizeof name, "slower-%zu", stop);
+        check_resume(name, stop, false, slower);
     }
     check_resume("faulty-logits", 3, false, logits);
     check_resume("faulty-fedavg", 3, false, average);
@@ -84,11 +89,24 @@ resumed_with_events_in_flight(void)
 static void
 resumed_with_a_slow_network(void)
 {
-    static const char *const settings[] = {RUN_SMALL,           "rounds=30",
-                                           "faults.latency=10", "round.deadline=1",
-                                           "round.late=keep",   "round.maximum_age=40",
-                                           "evaluate.every=0",  NULL};
-    check_resume("slow", 19, false, settings);
+    static const char *const settings[] = {RUN_SMALL,
+                                           "rounds=30",
+                                           "participation=0.5",
+                                           "faults.latency=10",
+                                           "faults.dropout=0.3",
+                                           "faults.straggler=0.5",
+                                           "faults.slowdown=40",
+                                           "faults.speed=1000",
+                                           "round.deadline=1",
+                                           "round.late=keep",
+                                           "round.maximum_age=40",
+                                           "evaluate.every=0",
+                                           NULL};
+    char name[32];
+    for (size_t stop = 11; stop < 30; stop += 4) {
+        (void)snprintf(name, sizeof name, "slow-%zu", stop);
+        check_resume(name, stop, false, settings);
+    }
 }
 
 static void
@@ -321,9 +339,10 @@ run_with(scarce *self, size_t room, const char *directory, bool resume,
 {
     *self =
         (scarce){.allocator = {scarce_allocate, scarce_release, self}, .room = room};
-    run_result result =
-        run(directory, &(run_options){.allocator = &self->allocator, .resume = resume},
-            settings);
+    run_options options = {.threads = 1, /* each worker makes scratch of its own */
+                           .allocator = &self->allocator,
+                           .resume = resume};
+    run_result result = run(directory, &options, settings);
     CHECK(atomic_load(&self->live) == 0);
     return result;
 }
