@@ -96,7 +96,7 @@ distill(sim_seat *seat, witan_kit *kit)
     witan_simulation *self = seat->simulation;
     sim_job *job = &seat->job;
     uint64_t since = witan_clock_now_ns(self->options.clock);
-    job->loss = NAN;
+    job->loss = (double)NAN;
     digest_message(job->digest, &job->input);
     if (job->input.parameters != NULL) {
         memcpy(seat->state.learner.parameters, job->input.parameters,

@@ -170,7 +170,7 @@ witan_simulation_summary(witan_text *out, const witan_run_record *run, bool one_
 {
     const witan_round_record *last =
         run->rounds_done == 0 ? NULL : &run->rounds[run->rounds_done - 1];
-    const witan_statistic none = {NAN, NAN, NAN, NAN};
+    const witan_statistic none = {(double)NAN, (double)NAN, (double)NAN, (double)NAN};
     size_t start = out->length;
     witan_text_format(out, "{\n  \"run\": ");
     witan_text_json_string(out, run->directory);

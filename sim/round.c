@@ -50,7 +50,7 @@ static witan_statistic
 statistic_of(witan_simulation *self, size_t offset, double *values,
              witan_status *status)
 {
-    witan_summary summary = {NAN, NAN, NAN, NAN};
+    witan_summary summary = {(double)NAN, (double)NAN, (double)NAN, (double)NAN};
     size_t count = 0;
     for (size_t n = 0; n < self->seats; n++) {
         const char *record = (const char *)&self->seat[n].record;
@@ -148,11 +148,11 @@ summarise_round(witan_simulation *self, witan_round_record *round, witan_diag *d
 void
 sim_clear_records(witan_simulation *self)
 {
-    const witan_metric none = {NAN, NAN, NAN};
+    const witan_metric none = {(double)NAN, (double)NAN, (double)NAN};
     for (size_t n = 0; n < self->seats; n++) {
         witan_client_record *record = &self->seat[n].record;
         memset(record, 0, sizeof *record);
-        record->train_loss = record->distill_loss = NAN;
+        record->train_loss = record->distill_loss = (double)NAN;
         record->own_before = record->own_after = none;
         record->global_before = record->global_after = none;
         memset(self->seat[n].knowledge_digest, 0, WITAN_DIGEST_SIZE);

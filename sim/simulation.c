@@ -355,7 +355,7 @@ fill_record(witan_simulation *self)
     record->last = self->last;
     record->own_by_round = self->own_by_round;
     record->global_by_round = self->global_by_round;
-    record->gained_over_local = NAN;
+    record->gained_over_local = (double)NAN;
 }
 
 witan_status

@@ -65,7 +65,7 @@ sim_submit(witan_simulation *self, sim_seat *seat, sim_job_kind kind, uint32_t r
     job->kind = kind;
     job->round = round;
     job->status = WITAN_OK;
-    job->loss = NAN;
+    job->loss = (double)NAN;
     job->evaluates = kind == SIM_JOB_TRAIN && self->config->evaluate.before_distill &&
                      self->strategy->exchange != WITAN_EXCHANGE_NONE &&
                      sim_round_is_evaluated(self, round);
@@ -87,8 +87,8 @@ sim_show_progress(witan_simulation *self, const char *phase, size_t done, size_t
                                .phase = phase,
                                .done = done,
                                .total = total,
-                               .own = NAN,
-                               .global = NAN,
+                               .own = (double)NAN,
+                               .global = (double)NAN,
                                .eta_seconds = -1.0};
     for (size_t r = record->rounds_done; r-- > 0;) {
         if (self->rounds[r].evaluated) {

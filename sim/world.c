@@ -215,7 +215,8 @@ make_seat(witan_simulation *self, size_t n, witan_diag *diag)
     seat->job.pool = (witan_pool_job){sim_job_run, seat, 0.0, false};
     seat->slowness = 1.0;
     seat->unscored = true;
-    seat->last_own = seat->last_global = (witan_metric){NAN, NAN, NAN};
+    seat->last_own = seat->last_global =
+        (witan_metric){(double)NAN, (double)NAN, (double)NAN};
     if (self->partition.test_is_global) {
         seat->own_test = (witan_part){&self->test_rows, test->items, test->count};
         seat->own_subset = test->items;

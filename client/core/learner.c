@@ -48,7 +48,7 @@ witan_learner_train(witan_client_state *self, const witan_learning_plan *plan,
     witan_random_init(&dropout, plan->seed, self->id, round,
                       WITAN_PURPOSE_DROPOUT_TRAIN);
     double lr = witan_schedule_lr(&plan->optimiser, round, plan->rounds);
-    *loss = NAN;
+    *loss = (double)NAN;
     for (size_t epoch = 0; epoch < plan->local_epochs; epoch++) {
         WITAN_TRY(witan_learn_epoch(&self->learner, kit->bench, self->train.rows,
                                     self->train.indices, self->train.count,
@@ -129,7 +129,7 @@ witan_learner_distill(witan_client_state *self, const witan_learning_plan *plan,
     witan_targets targets = {gather_targets, &context};
     witan_random order, dropout;
 
-    *loss = NAN;
+    *loss = (double)NAN;
     if (fused->rows != part->count || fused->classes != plan->classes) {
         return WITAN_E_DATA;
     }
