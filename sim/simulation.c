@@ -329,6 +329,17 @@ make_run(witan_simulation *self, witan_diag *diag)
     return WITAN_OK;
 }
 
+static witan_run_exchange
+what_travels(const witan_fusion_ops *strategy)
+{
+    if (strategy->pools_data) {
+        return WITAN_RUN_POOLED;
+    }
+    return strategy->exchange == WITAN_EXCHANGE_KNOWLEDGE    ? WITAN_RUN_SOFT_LABELS
+           : strategy->exchange == WITAN_EXCHANGE_PARAMETERS ? WITAN_RUN_PARAMETERS
+                                                             : WITAN_RUN_NOTHING;
+}
+
 static void
 fill_record(witan_simulation *self)
 {
@@ -340,7 +351,11 @@ fill_record(witan_simulation *self)
     record->version = WITAN_VERSION;
     record->machine = self->machine;
     record->config_json = self->config_text.data;
+    record->data_name = self->data_name;
     record->data_summary = self->data_summary;
+    record->partition = self->partition_rule;
+    record->exchange = what_travels(self->strategy);
+    record->models_saved = self->config->save.models;
     record->seed = self->config->seed;
     record->clients = self->seats;
     record->rounds_planned = self->config->rounds;

@@ -119,7 +119,7 @@ struct witan_simulation {
     uint32_t *histogram;
     double *reference_own, *reference_global; /* owned, or NULL */
     char digest_hex[WITAN_DIGEST_HEX_SIZE];
-    char data_summary[512], machine[256];
+    char data_summary[512], data_name[512], partition_rule[64], machine[256];
     witan_text config_text;
 };
 

@@ -239,9 +239,32 @@ make_seat(witan_simulation *self, size_t n, witan_diag *diag)
     return WITAN_OK;
 }
 
+/* "optdigits" of "optdigits (embedded): ...", and "dirichlet, alpha 0.3". */
+static void
+describe_data(witan_simulation *self)
+{
+    const witan_config *config = self->config;
+    int kind = config->data.partition.key;
+    (void)snprintf(self->data_name, sizeof self->data_name, "%s", self->data_summary);
+    char *end = strstr(self->data_name, " (");
+    if (end != NULL) {
+        *end = '\0';
+    }
+    (void)snprintf(self->partition_rule, sizeof self->partition_rule, "%s",
+                   witan_partition_kind_name((witan_partition_kind)kind));
+    if (kind == WITAN_PARTITION_DIRICHLET || kind == WITAN_PARTITION_DIRICHLET_CLIENT ||
+        kind == WITAN_PARTITION_QUANTITY) {
+        size_t length = strlen(self->partition_rule);
+        (void)snprintf(self->partition_rule + length,
+                       sizeof self->partition_rule - length, ", alpha %g",
+                       config->data.partition.alpha);
+    }
+}
+
 static witan_status
 describe(witan_simulation *self, witan_diag *diag)
 {
+    describe_data(self);
     size_t n = self->seats;
     bool pinned = false;
     bool below = witan_blas_is_below_cpu(&pinned);

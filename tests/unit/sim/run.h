@@ -42,6 +42,7 @@ typedef struct run_result {
     witan_statistic own, global; /* of the last round */
     size_t late;                 /* over all rounds */
     uint64_t bytes_up, bytes_down;
+    witan_run_exchange exchange;
 } run_result;
 
 typedef struct run_hooks {
@@ -95,6 +96,7 @@ run_collect(run_result *out, witan_simulation *simulation)
 {
     const witan_run_record *record = witan_simulation_record(simulation);
     out->rounds_done = record->rounds_done;
+    out->exchange = record->exchange;
     out->bytes_up = record->bytes_up;
     out->bytes_down = record->bytes_down;
     if (out->status == WITAN_OK) {

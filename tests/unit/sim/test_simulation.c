@@ -82,10 +82,14 @@ every_strategy_runs(void)
 {
     static const char *const keys[] = {"local", "mean", "knfu", "fedavg",
                                        "centralised"};
+    const witan_run_exchange exchanges[] = {WITAN_RUN_NOTHING, WITAN_RUN_SOFT_LABELS,
+                                            WITAN_RUN_SOFT_LABELS, WITAN_RUN_PARAMETERS,
+                                            WITAN_RUN_POOLED};
     run_result results[5];
     for (size_t i = 0; i < 5; i++) {
         results[i] = run_strategy(keys[i], NULL);
         CHECK(strstr(results[i].metrics, "\"round\":6,\"client\":3") != NULL);
+        CHECK(results[i].exchange == exchanges[i]);
         for (size_t j = 0; j < i; j++) {
             CHECK(strcmp(results[i].digest, results[j].digest) != 0);
         }
