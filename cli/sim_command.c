@@ -294,30 +294,47 @@ load_config(run *self, const arguments *args, bool reference, witan_diag *diag)
     return WITAN_OK;
 }
 
+/* The experiment's name as part of a path: no slash, no leading dot, no surprise. */
 static void
-choose_directory(char out[WITAN_PATH_MAX], const arguments *args,
-                 const witan_config *config)
+name_for_path(char out[64], const char *name)
 {
-    char stamp[32];
+    size_t length = 0;
+    for (; name[length] != '\0' && length < 63; length++) {
+        char c = name[length];
+        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                     (c >= '0' && c <= '9') || c == '_' || (c == '.' && length > 0);
+        out[length] = plain ? c : '-';
+    }
+    out[length] = '\0';
+}
+
+static witan_status
+choose_directory(char out[WITAN_PATH_MAX], const arguments *args,
+                 const witan_config *config, witan_diag *diag)
+{
+    char stamp[32], name[64];
     time_t now = time(NULL);
     struct tm utc;
     const char *given = args->resume != NULL ? args->resume : args->out;
     if (given != NULL) {
-        (void)snprintf(out, WITAN_PATH_MAX, "%s", given);
-        return;
+        int length = snprintf(out, WITAN_PATH_MAX, "%s", given);
+        return length > 0 && length < (int)WITAN_PATH_MAX
+                   ? WITAN_OK
+                   : usage_error(diag, "--out takes a directory, not ", given);
     }
+    name_for_path(name, config->name);
     (void)gmtime_r(&now, &utc);
     (void)strftime(stamp, sizeof stamp, "%Y%m%d-%H%M%S", &utc);
-    for (int i = 0;; i++) {
+    for (int i = 1;; i++) {
         char number[16] = "";
-        if (i > 0) {
-            (void)snprintf(number, sizeof number, "-%d", i + 1);
+        if (i > 1) {
+            (void)snprintf(number, sizeof number, "-%d", i);
         }
-        (void)snprintf(out, WITAN_PATH_MAX, "runs/%s-%s-%s%s", config->name,
+        (void)snprintf(out, WITAN_PATH_MAX, "runs/%s-%s-%s%s", name,
                        witan_fusion_strategies()[config->fusion.key]->key, stamp,
                        number);
         if (!witan_path_exists(out)) {
-            return;
+            return WITAN_OK;
         }
     }
 }
@@ -428,23 +445,45 @@ print_result(const witan_run_record *record, const arguments *args, witan_diag *
                                  record->directory);
 }
 
+/* A path that can be pasted into a shell. */
+static void
+quote_for_shell(witan_text *out, const char *path)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                "0123456789._-/+=:,@";
+    if (path[strspn(path, plain)] == '\0') {
+        witan_text_format(out, "%s", path);
+        return;
+    }
+    witan_text_format(out, "'");
+    for (; *path != '\0'; path++) {
+        witan_text_format(out, *path == '\'' ? "'\\''" : "%c", *path);
+    }
+    witan_text_format(out, "'");
+}
+
 /* What a person can still do after a run that did not reach its end. */
 static int
 explain_stop(const run *self, const char *directory, witan_status status,
              const witan_diag *diag)
 {
+    witan_text quoted;
+    witan_text_init(&quoted, witan_allocator_default(), 8 * WITAN_PATH_MAX);
+    quote_for_shell(&quoted, directory);
+    const char *path = quoted.status == WITAN_OK ? quoted.data : directory;
+    int code = witan_status_exit_code(status);
     if (status == WITAN_E_INTERRUPTED) {
         (void)fprintf(stderr,
                       "witan: stopped in %s; continue with: witan sim --resume %s\n",
-                      directory, directory);
-        return witan_status_exit_code(status);
-    }
-    if (status == WITAN_E_IO && self->simulation != NULL) {
+                      directory, path);
+    } else if (status == WITAN_E_IO && self->simulation != NULL) {
         (void)fprintf(stderr, "witan: %s; when that is mended: witan sim --resume %s\n",
-                      diag->message, directory);
-        return witan_status_exit_code(status);
+                      diag->message, path);
+    } else {
+        code = witan_fail(diag, status);
     }
-    return witan_fail(diag, status);
+    witan_text_fini(&quoted);
+    return code;
 }
 
 static void
@@ -540,7 +579,9 @@ simulate(const arguments *args)
     int code = 0;
     witan_status status = load_config(&main_run, args, false, &diag);
     if (status == WITAN_OK) {
-        choose_directory(directory, args, &main_run.config);
+        status = choose_directory(directory, args, &main_run.config, &diag);
+    }
+    if (status == WITAN_OK) {
         status = open_directory(&main_run, directory, args->resume != NULL, &diag);
     }
     if (status != WITAN_OK) {

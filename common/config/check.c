@@ -93,6 +93,12 @@ check_round(const witan_config *self, witan_diag *diag)
             "of %zu clients are asked; lower it",
             self->round.minimum_clients, ceil(asked), self->clients);
     }
+    if (self->faults.dropout > 0.0 && self->round.deadline <= 0.0) {
+        return witan_diag_fail(
+            diag, WITAN_E_CONFIG,
+            "round.deadline: faults.dropout needs a deadline above 0 s; a round would "
+            "wait for ever for clients that vanished");
+    }
     if (self->round.late == LATE_KEEP && self->round.deadline <= 0.0) {
         return witan_diag_fail(
             diag, WITAN_E_CONFIG,

@@ -398,6 +398,8 @@ combinations_are_checked(void)
 {
     CHECK_CONTAINS(CHECKED("fusion.key=fedavg"), "needs one architecture, 3 are given");
     CHECK_STRING(CHECKED("fusion.key=fedavg", "models=cnn"), "");
+    CHECK_CONTAINS(CHECKED("faults.dropout=0.1"), "needs a deadline");
+    CHECK_STRING(CHECKED("faults.dropout=0.1", "round.deadline=1"), "");
     CHECK_CONTAINS(CHECKED("round.late=keep"), "needs a deadline");
     CHECK_STRING(CHECKED("round.late=keep", "round.deadline=1"), "");
     CHECK_CONTAINS(CHECKED("round.minimum_clients=11"), "11 answers can never come");
