@@ -289,8 +289,8 @@ static void
 find_range(frame *self, const witan_run_record *run, const points *at,
            const witan_curves *curves, const bands *band, const double *mean)
 {
-    self->y0 = INFINITY;
-    self->y1 = -INFINITY;
+    self->y0 = (double)INFINITY;
+    self->y1 = -(double)INFINITY;
     for (size_t i = 0; i < at->count; i++) {
         widen(self, mean[i]);
         if (band != NULL) {

@@ -383,19 +383,31 @@ add_phase_row(witan_text *out, const char *name, const char *what, double second
                       100.0 * share);
 }
 
+static const char *
+travelled(const witan_run_record *run)
+{
+    switch (run->exchange) {
+    case WITAN_RUN_SOFT_LABELS:
+        return "Class probabilities for the public rows travelled; private rows and "
+               "model parameters did not.";
+    case WITAN_RUN_PARAMETERS:
+        return "Model parameters travelled; private rows did not.";
+    case WITAN_RUN_NOTHING:
+        return "Nothing travelled.";
+    case WITAN_RUN_POOLED:
+        return "All rows were pooled in one place.";
+    }
+    return "";
+}
+
 static void
 add_costs(witan_text *out, const witan_run_record *run)
 {
-    static const char *const travelled[] = {
-        "Class probabilities for the public rows travelled; private rows and model "
-        "parameters did not.",
-        "Model parameters travelled; private rows did not.", "Nothing travelled.",
-        "All rows were pooled in one place."};
     const witan_phase_seconds *phase = &run->seconds_per_round;
     double total =
         phase->train + phase->extract + phase->fuse + phase->distill + phase->evaluate;
     witan_text_format(out, "<h2>Traffic and time</h2>\n<p class=\"note\">%s",
-                      travelled[run->exchange]);
+                      travelled(run));
     if (witan_exchanges(run)) {
         witan_text_format(
             out, " In all %s up to the coordinator and %s down to the clients.",

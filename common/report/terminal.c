@@ -24,13 +24,14 @@ typedef enum style {
     RED
 } style;
 
+static const char *const codes[] = {"", "\x1b[1m", "\x1b[2m", "\x1b[32m", "\x1b[31m"};
+static const char plain[] = "\x1b[0m";
+
 static void
 paint(witan_text *out, const witan_terminal *terminal, style s, const char *text)
 {
-    static const char *const codes[] = {"", "\x1b[1m", "\x1b[2m", "\x1b[32m",
-                                        "\x1b[31m"};
     bool on = terminal->color && s != PLAIN;
-    witan_text_format(out, "%s%s%s", on ? codes[s] : "", text, on ? "\x1b[0m" : "");
+    witan_text_format(out, "%s%s%s", on ? codes[s] : "", text, on ? plain : "");
 }
 
 /* One line in this style; its end stays outside. */
@@ -104,33 +105,36 @@ word_bytes(const char *text, size_t *columns)
     return size;
 }
 
-/* Words between `indent` and the right edge; a longer word stands alone, unbroken. The
- * cursor is at `indent` already. Ends the line. */
+/* Words up to the right edge; the cursor is at `column`, further lines begin at
+ * `indent`. A word that no line can hold is broken where the line ends. */
 static void
-add_wrapped(witan_text *out, const char *text, size_t indent, bool unicode)
+add_wrapped(witan_text *out, const char *text, size_t column, size_t indent,
+            bool unicode)
 {
-    size_t column = indent;
+    bool begun = false; /* a word stands on this line */
     while (*text != '\0') {
         size_t wide;
         const char *end = text + word_bytes(text, &wide);
-        if (column > indent) {
-            if (column + 1 + wide > TABLE_COLUMNS) {
-                witan_text_format(out, "\n%*s", (int)indent, "");
-                column = indent;
-            } else {
-                witan_text_add(out, " ", 1);
-                column++;
-            }
+        if (begun && column + 1 + wide > TABLE_COLUMNS) {
+            witan_text_format(out, "\n%*s", (int)indent, "");
+            column = indent;
+        } else if (begun) {
+            witan_text_add(out, " ", 1);
+            column++;
         }
-        column += wide;
+        begun = true;
         while (text < end) {
             size_t size = character_bytes(text);
+            if (column == TABLE_COLUMNS) {
+                witan_text_format(out, "\n%*s", (int)indent, "");
+                column = indent;
+            }
             add_character(out, text, size, unicode);
+            column++;
             text += size;
         }
         text += strspn(text, " ");
     }
-    witan_text_add(out, "\n", 1);
 }
 
 /* "label        text ...", wrapped under itself. */
@@ -139,7 +143,8 @@ add_field(witan_text *out, const witan_terminal *terminal, const char *label,
           const char *text)
 {
     witan_text_format(out, "%-*s", (int)FIELD_INDENT, label);
-    add_wrapped(out, text, FIELD_INDENT, terminal->unicode);
+    add_wrapped(out, text, FIELD_INDENT, FIELD_INDENT, terminal->unicode);
+    witan_text_add(out, "\n", 1);
 }
 
 /* ---- progress -------------------------------------------------------------------- */
@@ -381,20 +386,28 @@ add_kinds(witan_text *out, const witan_run_record *run, const witan_kinds *kinds
 }
 
 static void
+add_word(witan_text *out, const witan_terminal *terminal, const char *text)
+{
+    witan_text_format(out, "%s", terminal->color ? codes[DIM] : "");
+    add_wrapped(out, text, 0, 2, terminal->unicode);
+    witan_text_format(out, "%s\n", terminal->color ? plain : "");
+}
+
+static void
 add_words(witan_text *out, const witan_run_record *run, const witan_terminal *terminal)
 {
-    static const char *const words[] = {
-        "own mix: test rows with the mix of labels that the client itself holds; its "
-        "mean",
-        "  is what papers call ALMA. global test: one test set, the same for every "
-        "client.",
-        "sd, worst, low10%: spread over clients, the lowest client, the lowest tenth.",
-        "local only, gain: against the same models trained alone on their own rows.",
-    };
-    size_t count = witan_exchanges(run) ? 4 : 3;
     witan_text_add(out, "\n", 1);
-    for (size_t i = 0; i < count; i++) {
-        paint_line(out, terminal, DIM, words[i]);
+    add_word(out, terminal,
+             "own mix: test rows with the mix of labels that the client itself holds; "
+             "its mean is what papers call ALMA.");
+    add_word(out, terminal, "global test: one test set, the same for every client.");
+    add_word(out, terminal,
+             "sd, worst, low10%: spread over clients, the lowest client, the lowest "
+             "tenth.");
+    if (witan_exchanges(run)) {
+        add_word(out, terminal,
+                 "local only, gain: against the same models trained alone on their own "
+                 "rows.");
     }
     witan_text_add(out, "\n", 1);
 }
@@ -488,8 +501,8 @@ witan_report_table(witan_text *out, const witan_run_record *run,
         status = headline.status;
     }
     if (status == WITAN_OK) {
-        add_wrapped(out, headline.data, 0, terminal->unicode);
-        witan_text_add(out, "\n", 1);
+        add_wrapped(out, headline.data, 0, 0, terminal->unicode);
+        witan_text_add(out, "\n\n", 2);
         add_statistics(out, run, terminal);
         add_gained(out, run, terminal);
         add_kinds(out, run, &kinds, terminal);
