@@ -569,6 +569,29 @@ run_all(run *main_run, run *reference, const char *directory, const arguments *a
     return print_result(record, args, diag);
 }
 
+/* A run that never began leaves nothing behind: the directory was ours to make. */
+static void
+remove_empty_run(const char *directory)
+{
+    static const char *const files[] = {"run.log", "lock"};
+    char path[WITAN_PATH_MAX];
+    witan_diag ignored = {0};
+    if (join(path, directory, "config.json", &ignored) != WITAN_OK ||
+        witan_path_exists(path)) {
+        return;
+    }
+    if (has_reference(directory) &&
+        join(path, directory, "reference", &ignored) == WITAN_OK) {
+        remove_empty_run(path);
+    }
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        if (join(path, directory, files[i], &ignored) == WITAN_OK) {
+            (void)unlink(path);
+        }
+    }
+    (void)rmdir(directory); /* fails, as it should, when anything else is in it */
+}
+
 static int
 simulate(const arguments *args)
 {
@@ -581,6 +604,7 @@ simulate(const arguments *args)
     if (status == WITAN_OK) {
         status = choose_directory(directory, args, &main_run.config, &diag);
     }
+    bool fresh = status == WITAN_OK && !witan_path_exists(directory);
     if (status == WITAN_OK) {
         status = open_directory(&main_run, directory, args->resume != NULL, &diag);
     }
@@ -595,6 +619,9 @@ simulate(const arguments *args)
     }
     run_fini(&main_run);
     run_fini(&reference);
+    if (fresh && code != 0) {
+        remove_empty_run(directory);
+    }
     return code;
 }
 
