@@ -48,6 +48,12 @@ witan_gain_global(const witan_run_record *run, size_t client)
     return witan_global_after(run, client) - run->reference_global[client];
 }
 
+bool
+witan_has_reference(const witan_run_record *run)
+{
+    return run->reference_own != NULL || run->reference_global != NULL;
+}
+
 size_t
 witan_gain_count(const witan_run_record *run)
 {
@@ -90,10 +96,12 @@ static const witan_statistic unknown = {(double)NAN, (double)NAN, (double)NAN,
 witan_result
 witan_result_of(const witan_run_record *run)
 {
-    witan_result self = {{&unknown, &unknown, &unknown},
+    witan_result self = {{false, true, witan_has_reference(run)},
+                         {&unknown, &unknown, &unknown},
                          {&unknown, &unknown, &unknown}};
     const witan_round_record *last = witan_last_evaluated(run);
     if (last != NULL && last->evaluated_before && witan_exchanges(run)) {
+        self.shown[0] = true;
         self.own[0] = &last->own_before;
         self.global[0] = &last->global_before;
     }

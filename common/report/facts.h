@@ -43,15 +43,18 @@ const char *witan_step_word(const witan_run_record *run);
 /* The last evaluated round, or NULL. */
 const witan_round_record *witan_last_evaluated(const witan_run_record *run);
 
-/* The rows of the result table; all NaN where nothing is known. */
+/* The rows of the result table: before, after, reference. */
 typedef struct witan_result {
-    const witan_statistic *own[3], *global[3]; /* before, after, reference */
+    bool shown[3]; /* a row that was never measured is left out, but for "after" */
+    const witan_statistic *own[3], *global[3]; /* all NaN where nothing is known */
 } witan_result;
 witan_result witan_result_of(const witan_run_record *run);
 
 /* Own accuracy after distillation minus the reference; NaN when either is missing. */
 double witan_gain_own(const witan_run_record *run, size_t client);
 double witan_gain_global(const witan_run_record *run, size_t client);
+/* True when there is something to compare with; else gains are not spoken of. */
+bool witan_has_reference(const witan_run_record *run);
 /* Clients with a finite own gain. */
 size_t witan_gain_count(const witan_run_record *run);
 

@@ -150,10 +150,7 @@ static void
 add_statistic_row(witan_text *out, const char *class, const char *label,
                   const witan_statistic *own, const witan_statistic *global)
 {
-    const witan_statistic unknown = {(double)NAN, (double)NAN, (double)NAN,
-                                     (double)NAN};
-    const witan_statistic *pair[2] = {own == NULL ? &unknown : own,
-                                      global == NULL ? &unknown : global};
+    const witan_statistic *pair[2] = {own, global};
     witan_text_format(out, "<tr class=\"%s\"><td>%s</td>", class, label);
     for (size_t i = 0; i < 2; i++) {
         add_percent_cell(out, pair[i]->mean);
@@ -176,22 +173,22 @@ add_result(witan_text *out, const witan_run_record *run)
         "that the client itself holds; the mean of it is what papers call ALMA. "
         "<b>Global test</b>: one test set, the same for every client. Lowest "
         "tenth: mean of the lowest tenth of clients.%s</p>\n",
-        witan_exchanges(run) ? " Local only: the same models, trained alone on their "
-                               "own rows."
-                             : "");
+        result.shown[2] ? " Local only: the same models, trained alone on their "
+                          "own rows."
+                        : "");
     witan_text_format(
         out, "<div class=\"panel scroll\"><table><thead><tr class=\"top\"><th></th>"
              "<th colspan=\"4\">own mix</th><th colspan=\"4\">global test</th></tr>"
              "<tr><th></th><th>mean</th><th>sd</th><th>worst</th><th>lowest tenth</th>"
              "<th>mean</th><th>sd</th><th>worst</th><th>lowest tenth</th></tr></thead>"
              "<tbody>\n");
-    if (witan_exchanges(run)) {
+    if (result.shown[0]) {
         (void)snprintf(label, sizeof label, "before %s", witan_step_word(run));
         add_statistic_row(out, "row", label, result.own[0], result.global[0]);
     }
     (void)snprintf(label, sizeof label, "after %s", witan_step_word(run));
     add_statistic_row(out, "strong", label, result.own[1], result.global[1]);
-    if (witan_exchanges(run)) {
+    if (result.shown[2]) {
         add_statistic_row(out, "row", "local only (reference)", result.own[2],
                           result.global[2]);
     }
@@ -199,20 +196,24 @@ add_result(witan_text *out, const witan_run_record *run)
 }
 
 static void
-add_kinds(witan_text *out, const witan_kinds *kinds)
+add_kinds(witan_text *out, const witan_run_record *run, const witan_kinds *kinds)
 {
+    bool gains = witan_has_reference(run);
     witan_text_format(
-        out, "<div class=\"panel scroll\" style=\"margin-top:14px\"><table><thead>"
-             "<tr><th>kind of model</th><th>clients</th><th>own mix</th>"
-             "<th>global test</th><th>gain over alone, own mix</th></tr></thead>"
-             "<tbody>\n");
+        out,
+        "<div class=\"panel scroll\" style=\"margin-top:14px\"><table><thead>"
+        "<tr><th>kind of model</th><th>clients</th><th>own mix</th>"
+        "<th>global test</th>%s</tr></thead><tbody>\n",
+        gains ? "<th>gain over alone, own mix</th>" : "");
     for (size_t k = 0; k < kinds->count; k++) {
         witan_text_format(out, "<tr>");
         add_text_cell(out, kinds->kind[k].name);
         witan_text_format(out, "<td>%zu</td>", kinds->kind[k].clients);
         add_percent_cell(out, kinds->kind[k].own);
         add_percent_cell(out, kinds->kind[k].global);
-        add_gain_cell(out, kinds->kind[k].gain);
+        if (gains) {
+            add_gain_cell(out, kinds->kind[k].gain);
+        }
         witan_text_format(out, "</tr>\n");
     }
     witan_text_format(out, "</tbody></table></div>\n");
@@ -242,7 +243,7 @@ add_legend(witan_text *out, const witan_run_record *run, const witan_kinds *kind
         witan_text_format(out, "<li>and %zu more kinds%s</li>", kinds->count - shown,
                           many ? ", not drawn" : ", colours from the start again");
     }
-    if (run->reference_own != NULL || run->reference_global != NULL) {
+    if (witan_has_reference(run)) {
         witan_text_format(out, "<li><i class=\"reference\"></i>local only, mean</li>");
     }
     witan_text_format(out, "</ul>\n");
@@ -333,18 +334,35 @@ add_cut_note(witan_text *out, size_t rows, const char *what)
     }
 }
 
+/* Result, and where a reference exists: alone, gain. */
+static void
+add_accuracy_cells(witan_text *out, const witan_run_record *run, double after,
+                   const double *reference, double gain)
+{
+    add_percent_cell(out, after);
+    if (witan_has_reference(run)) {
+        add_percent_cell(out, reference == NULL ? (double)NAN : *reference);
+        add_gain_cell(out, gain);
+    }
+}
+
 static void
 add_clients(witan_text *out, const witan_run_record *run)
 {
+    const char *columns = witan_has_reference(run)
+                              ? "<th>result</th><th>alone</th><th>gain</th>"
+                              : "<th>result</th>";
+    int span = witan_has_reference(run) ? 3 : 1;
     witan_text_format(out, "<h2>Clients</h2>\n");
     add_cut_note(out, run->clients, "clients");
     witan_text_format(
-        out, "<div class=\"panel scroll\"><table><thead><tr class=\"top\">"
-             "<th colspan=\"4\"></th><th colspan=\"3\">own mix, %%</th>"
-             "<th colspan=\"3\">global test, %%</th></tr>"
-             "<tr><th>client</th><th class=\"name\">model</th><th>train rows</th>"
-             "<th>test rows</th><th>result</th><th>alone</th><th>gain</th>"
-             "<th>result</th><th>alone</th><th>gain</th></tr></thead><tbody>\n");
+        out,
+        "<div class=\"panel scroll\"><table><thead><tr class=\"top\">"
+        "<th colspan=\"4\"></th><th colspan=\"%d\">own mix, %%</th>"
+        "<th colspan=\"%d\">global test, %%</th></tr>"
+        "<tr><th>client</th><th class=\"name\">model</th><th>train rows</th>"
+        "<th>test rows</th>%s%s</tr></thead><tbody>\n",
+        span, span, columns, columns);
     for (size_t n = 0; n < run->clients && n < ROWS_MAX; n++) {
         witan_text_format(out, "<tr><td>%zu</td>", n);
         add_text_cell(out, witan_report_model_name(run, n));
@@ -356,31 +374,31 @@ add_clients(witan_text *out, const witan_run_record *run)
                 witan_text_format(out, "<td>%zu</td>", sizes[i][n]);
             }
         }
-        add_percent_cell(out, witan_own_after(run, n));
-        add_percent_cell(out, run->reference_own == NULL ? (double)NAN
-                                                         : run->reference_own[n]);
-        add_gain_cell(out, witan_gain_own(run, n));
-        add_percent_cell(out, witan_global_after(run, n));
-        add_percent_cell(out, run->reference_global == NULL ? (double)NAN
-                                                            : run->reference_global[n]);
-        add_gain_cell(out, witan_gain_global(run, n));
+        add_accuracy_cells(out, run, witan_own_after(run, n),
+                           run->reference_own == NULL ? NULL : &run->reference_own[n],
+                           witan_gain_own(run, n));
+        add_accuracy_cells(out, run, witan_global_after(run, n),
+                           run->reference_global == NULL ? NULL
+                                                         : &run->reference_global[n],
+                           witan_gain_global(run, n));
         witan_text_format(out, "</tr>\n");
     }
     witan_text_format(out, "</tbody></table></div>\n");
 }
 
+/* A phase that took no time did not take place, and has no row. */
 static void
 add_phase_row(witan_text *out, const char *name, const char *what, double seconds,
               double total)
 {
-    double share =
-        isfinite(seconds) && seconds > 0.0 && total > 0.0 ? seconds / total : 0.0;
-    witan_text_format(out, "<tr><td>%s</td><td class=\"name\">%s</td>", name, what);
-    add_number_cell(out, witan_shown_seconds(seconds));
-    add_percent_cell(out, share);
-    witan_text_format(out,
-                      "<td class=\"meter\"><i style=\"width:%.1f%%\"></i></td></tr>\n",
-                      100.0 * share);
+    if (seconds > 0.0) {
+        witan_text_format(out, "<tr><td>%s</td><td class=\"name\">%s</td>", name, what);
+        add_number_cell(out, witan_shown_seconds(seconds));
+        add_percent_cell(out, seconds / total);
+        witan_text_format(
+            out, "<td class=\"meter\"><i style=\"width:%.1f%%\"></i></td></tr>\n",
+            100.0 * seconds / total);
+    }
 }
 
 static const char *
@@ -404,8 +422,12 @@ static void
 add_costs(witan_text *out, const witan_run_record *run)
 {
     const witan_phase_seconds *phase = &run->seconds_per_round;
-    double total =
-        phase->train + phase->extract + phase->fuse + phase->distill + phase->evaluate;
+    const double all[] = {phase->train, phase->extract, phase->fuse, phase->distill,
+                          phase->evaluate};
+    double total = 0.0;
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        total += all[i] > 0.0 ? all[i] : 0.0;
+    }
     witan_text_format(out, "<h2>Traffic and time</h2>\n<p class=\"note\">%s",
                       travelled(run));
     if (witan_exchanges(run)) {
@@ -422,7 +444,8 @@ add_costs(witan_text *out, const witan_run_record *run)
                   total);
     add_phase_row(out, "extract", "clients give their opinion on the public rows",
                   phase->extract, total);
-    add_phase_row(out, "fuse", "the coordinator weighs opinions", phase->fuse, total);
+    add_phase_row(out, "fuse", "the coordinator combines what arrived", phase->fuse,
+                  total);
     add_phase_row(out, "distill", "clients learn from what they hear", phase->distill,
                   total);
     add_phase_row(out, "evaluate", "models are measured, for this report only",
@@ -514,7 +537,7 @@ witan_report_html(witan_text *out, const witan_run_record *run)
     add_head(out, run, &kinds);
     add_cards(out, run);
     add_result(out, run);
-    add_kinds(out, &kinds);
+    add_kinds(out, run, &kinds);
     add_curves(out, run, &kinds);
     add_matrices(out, run);
     add_clients(out, run);

@@ -307,13 +307,13 @@ add_statistics(witan_text *out, const witan_run_record *run,
                    (int)NAME_COLUMNS, "", "mean", "sd", "worst", "low10%", "mean", "sd",
                    "worst", "low10%");
     paint_line(out, terminal, DIM, text);
-    if (witan_exchanges(run)) {
+    if (result.shown[0]) {
         (void)snprintf(text, sizeof text, "before %s", witan_step_word(run));
         add_statistic_row(out, terminal, PLAIN, text, result.own[0], result.global[0]);
     }
     (void)snprintf(text, sizeof text, "after %s", witan_step_word(run));
     add_statistic_row(out, terminal, BOLD, text, result.own[1], result.global[1]);
-    if (witan_exchanges(run)) {
+    if (result.shown[2]) {
         add_statistic_row(out, terminal, PLAIN, "local only (reference)", result.own[2],
                           result.global[2]);
     }
@@ -341,9 +341,6 @@ add_bar(witan_text *out, double share, size_t columns, bool unicode)
 {
     static const char *const eighths[] = {"",       "\u258f", "\u258e", "\u258d",
                                           "\u258c", "\u258b", "\u258a", "\u2589"};
-    if (!isfinite(share)) {
-        return;
-    }
     share = share < 0.0 ? 0.0 : share > 1.0 ? 1.0 : share;
     size_t parts_filled = (size_t)lround(share * (double)(8 * columns));
     size_t whole = unicode ? parts_filled / 8 : (parts_filled + 4) / 8;
@@ -360,23 +357,27 @@ add_kinds(witan_text *out, const witan_run_record *run, const witan_kinds *kinds
           const witan_terminal *terminal)
 {
     char cell[128];
-    bool gains = witan_exchanges(run);
-    (void)snprintf(cell, sizeof cell, "%-*s %7s %7s %7s %7s", (int)NAME_COLUMNS,
-                   "model", "clients", "own", "global", gains ? "gain" : "");
+    bool gains = witan_has_reference(run);
+    (void)snprintf(cell, sizeof cell, "%-*s %7s %7s %7s%s", (int)NAME_COLUMNS, "model",
+                   "clients", "own", "global", gains ? "    gain" : "");
     witan_text_add(out, "\n", 1);
     paint_line(out, terminal, DIM, cell);
     for (size_t k = 0; k < kinds->count && k < KINDS_SHOWN; k++) {
         const witan_kind *kind = &kinds->kind[k];
         style s = kind->gain > 0.0 ? GREEN : kind->gain < 0.0 ? RED : PLAIN;
         add_name(out, kind->name, NAME_COLUMNS, terminal->unicode);
-        witan_text_format(out, " %7zu %7s %7s ", kind->clients,
+        witan_text_format(out, " %7zu %7s %7s", kind->clients,
                           witan_shown_percent(kind->own).text,
                           witan_shown_percent(kind->global).text);
-        (void)snprintf(cell, sizeof cell, "%7s",
-                       gains ? witan_shown_points(kind->gain).text : "");
-        paint(out, terminal, s, cell);
-        witan_text_add(out, "  ", 2);
-        add_bar(out, kind->own, 20, terminal->unicode);
+        if (gains) {
+            (void)snprintf(cell, sizeof cell, " %7s",
+                           witan_shown_points(kind->gain).text);
+            paint(out, terminal, s, cell);
+        }
+        if (isfinite(kind->own)) {
+            witan_text_add(out, "  ", 2);
+            add_bar(out, kind->own, 20, terminal->unicode);
+        }
         witan_text_add(out, "\n", 1);
     }
     if (kinds->count > KINDS_SHOWN) {
@@ -404,7 +405,7 @@ add_words(witan_text *out, const witan_run_record *run, const witan_terminal *te
     add_word(out, terminal,
              "sd, worst, low10%: spread over clients, the lowest client, the lowest "
              "tenth.");
-    if (witan_exchanges(run)) {
+    if (witan_has_reference(run)) {
         add_word(out, terminal,
                  "local only, gain: against the same models trained alone on their own "
                  "rows.");
@@ -412,12 +413,15 @@ add_words(witan_text *out, const witan_run_record *run, const witan_terminal *te
     witan_text_add(out, "\n", 1);
 }
 
+/* A phase that took no time did not take place, and is not spoken of. */
 static void
 add_phase(char *line, size_t size, const char *name, double seconds)
 {
     size_t used = strlen(line);
-    (void)snprintf(line + used, size - used, "%s%s %s", used == 0 ? "" : ", ", name,
-                   witan_shown_seconds(seconds).text);
+    if (seconds > 0.0) {
+        (void)snprintf(line + used, size - used, "%s%s %s", used == 0 ? "" : ", ", name,
+                       witan_shown_seconds(seconds).text);
+    }
 }
 
 static void
@@ -455,7 +459,8 @@ add_costs(witan_text *out, const witan_run_record *run, const witan_terminal *te
     add_phase(line, sizeof line, "evaluate", phase->evaluate);
     size_t used = strlen(line);
     (void)snprintf(line + used, sizeof line - used,
-                   " per round (%s in all, %zu thread%s)",
+                   used == 0 ? "%s in all, %zu thread%s"
+                             : " per round (%s in all, %zu thread%s)",
                    witan_shown_seconds(run->seconds).text, run->threads,
                    run->threads == 1 ? "" : "s");
     add_field(out, terminal, "time", line);
