@@ -10,7 +10,7 @@
 
 enum {
     LEFT = 44,
-    RIGHT = 12,
+    RIGHT = 18, /* half of the last number below the axis */
     TOP = 12,
     BOTTOM = 34,
     CURVES_HEIGHT = 290,

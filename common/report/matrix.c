@@ -19,6 +19,10 @@ enum {
     STRIP_GAP = 8,
 };
 
+/* Opacity from which the number of a cell changes colour: both colours of the style
+ * sheet then have a contrast of 4.5 or more, in the light and in the dark page. */
+static const double ON_DARK = 0.68;
+
 /* ---- groups ---------------------------------------------------------------------- */
 
 typedef struct client_key {
@@ -116,6 +120,7 @@ draw_ticks(witan_text *out, const witan_groups *groups, bool vertical, double st
     size_t step = groups->single
                       ? (size_t)fmax(1.0, witan_html_step((double)groups->count, 13))
                       : 1;
+    double last = -1e9;
     for (size_t g = 0; g < groups->count; g += step) {
         double at = start + ((double)g + 0.5) * pitch;
         size_t number = g;
@@ -129,6 +134,10 @@ draw_ticks(witan_text *out, const witan_groups *groups, bool vertical, double st
             number = groups->class_of[g];
             step = end - g;
         }
+        if (at - last < (vertical ? 15.0 : number < 100 ? 20.0 : 28.0)) {
+            continue; /* numbers of small classes would lie on each other */
+        }
+        last = at;
         witan_text_format(out, "<text class=\"%s\" x=\"%.1f\" y=\"%.1f\">%zu</text>",
                           vertical ? "ty" : "tx", vertical ? across : at,
                           vertical ? at + 4.0 : across, number);
@@ -242,7 +251,7 @@ draw_weight_cells(witan_text *out, const witan_groups *groups, const double *sha
     for (size_t i = 0; G <= NUMBERS_MAX && i < G * G; i++) {
         double pitch = (double)SIDE / (double)G;
         witan_text_format(out, "<text class=\"%s\" x=\"%.1f\" y=\"%.1f\">%.0f</text>",
-                          shares[i] > 0.55 * largest ? "in on" : "in",
+                          shares[i] > ON_DARK * largest ? "in on" : "in",
                           LEFT + ((double)(i % G) + 0.5) * pitch,
                           TOP + ((double)(i / G) + 0.5) * pitch + 4.0,
                           100.0 * shares[i]);
@@ -280,7 +289,7 @@ witan_html_weights(witan_text *out, const witan_run_record *run,
     witan_text_format(
         out,
         "<text class=\"tl\" x=\"%d\" y=\"%d\">is heard (%s)</text>"
-        "<text class=\"tl\" transform=\"translate(12 %d) rotate(-90)\">learns"
+        "<text class=\"tl\" transform=\"translate(15 %d) rotate(-90)\">learns"
         "</text>\n",
         LEFT + SIDE / 2, TOP + SIDE + 31, axis_label(groups), TOP + SIDE / 2);
     draw_ramp(out, TOP + SIDE + 44.0, largest, "share of what is heard");
@@ -404,7 +413,7 @@ draw_sizes(witan_text *out, const partition_picture *self, const witan_groups *g
         "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>"
         "<text class=\"tn\" x=\"%d\" y=\"%d\">training rows per client, at most "
         "%.0f</text>\n",
-        (int)LEFT, LEFT + SIDE, base + 0.5, base + 0.5, (int)LEFT, (int)TOP,
+        (int)LEFT, LEFT + SIDE, base + 0.5, base + 0.5, (int)LEFT, TOP + 3,
         self->largest_size);
 }
 
@@ -433,7 +442,7 @@ draw_partition(witan_text *out, const partition_picture *self,
     witan_text_format(
         out,
         "<text class=\"tl\" x=\"%d\" y=\"%.0f\">%s</text>"
-        "<text class=\"tl\" transform=\"translate(12 %.0f) rotate(-90)\">class"
+        "<text class=\"tl\" transform=\"translate(15 %.0f) rotate(-90)\">class"
         "</text>\n",
         LEFT + SIDE / 2, bottom + 31.0, axis_label(groups), (top + bottom) / 2.0);
     if (!self->bubbles) {

@@ -59,7 +59,9 @@ witan_shown_seconds(double seconds)
     if (!(seconds >= 0.0 && seconds <= SECONDS_MAX)) {
         return dash;
     }
-    if (seconds < 0.9995) {
+    if (seconds > 0.0 && seconds < 0.0009995) {
+        (void)snprintf(self.text, sizeof self.text, "%.0f us", 1e6 * seconds);
+    } else if (seconds < 0.9995) {
         (void)snprintf(self.text, sizeof self.text, "%.0f ms", 1000.0 * seconds);
     } else if (seconds < 99.95) {
         (void)snprintf(self.text, sizeof self.text, "%.1f s", seconds);

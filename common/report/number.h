@@ -17,7 +17,7 @@ witan_shown witan_shown_percent(double share);
 witan_shown witan_shown_points(double difference);
 /* "812 B", "12.5 kB", "1.3 MB": powers of 1000. */
 witan_shown witan_shown_bytes(double bytes);
-/* "812 ms", "12.3 s", "3 min 05 s", "2 h 07 min". */
+/* "36 us", "812 ms", "12.3 s", "3 min 05 s", "2 h 07 min". */
 witan_shown witan_shown_seconds(double seconds);
 /* "0:14", "12:03", "1:02:03": what is left of a run. */
 witan_shown witan_shown_clock(double seconds);

@@ -298,7 +298,7 @@ add_matrices(witan_text *out, const witan_run_record *run)
             out,
             "Fusion weights of the last round: a row is a client that learns, a "
             "column one that it hears; rows add up to 100 %%. If all were heard "
-            "alike, a client would have %s %%. Empty rows: clients that were "
+            "alike, a cell would have %s %%. Empty rows: clients that were "
             "absent. ",
             witan_shown_percent(1.0 / (double)run->clients).text);
     }
@@ -418,14 +418,31 @@ travelled(const witan_run_record *run)
     return "";
 }
 
+enum {
+    PHASES = 5
+};
+
 static void
 add_costs(witan_text *out, const witan_run_record *run)
 {
+    static const char *const names[PHASES] = {"train", "extract", "fuse", "distill",
+                                              "evaluate"};
+    static const char *const with_labels[PHASES] = {
+        "models learn from private rows",
+        "clients give their opinion on the public rows",
+        "the coordinator weighs opinions", "clients learn from what they hear",
+        "models are measured, for this report only"};
+    static const char *const with_parameters[PHASES] = {
+        "models learn from private rows", "clients hand over their parameters",
+        "the coordinator averages them", "clients take over the average",
+        "models are measured, for this report only"};
     const witan_phase_seconds *phase = &run->seconds_per_round;
-    const double all[] = {phase->train, phase->extract, phase->fuse, phase->distill,
-                          phase->evaluate};
+    const char *const *what =
+        run->exchange == WITAN_RUN_PARAMETERS ? with_parameters : with_labels;
+    const double all[PHASES] = {phase->train, phase->extract, phase->fuse,
+                                phase->distill, phase->evaluate};
     double total = 0.0;
-    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+    for (size_t i = 0; i < PHASES; i++) {
         total += all[i] > 0.0 ? all[i] : 0.0;
     }
     witan_text_format(out, "<h2>Traffic and time</h2>\n<p class=\"note\">%s",
@@ -440,16 +457,9 @@ add_costs(witan_text *out, const witan_run_record *run)
         out, "</p>\n<div class=\"panel scroll\"><table><thead><tr><th>phase</th>"
              "<th class=\"name\">what is done</th><th>time per round</th>"
              "<th>share, %%</th><th></th></tr></thead><tbody>\n");
-    add_phase_row(out, "train", "clients learn from their own rows", phase->train,
-                  total);
-    add_phase_row(out, "extract", "clients give their opinion on the public rows",
-                  phase->extract, total);
-    add_phase_row(out, "fuse", "the coordinator combines what arrived", phase->fuse,
-                  total);
-    add_phase_row(out, "distill", "clients learn from what they hear", phase->distill,
-                  total);
-    add_phase_row(out, "evaluate", "models are measured, for this report only",
-                  phase->evaluate, total);
+    for (size_t i = 0; i < PHASES; i++) {
+        add_phase_row(out, names[i], what[i], all[i], total);
+    }
     witan_text_format(out, "</tbody></table></div>\n");
 }
 

@@ -6,14 +6,15 @@
 
 static const char *const style[] = {
     ":root{--bg:#f7f8f8;--panel:#fff;--ink:#1c2429;--muted:#5f6b73;--line:#e2e6e8;"
-    "--accent:#1f5f99;--hold:#2a7a5e;--plot:#f1f4f5;--good:#1c7a4c;--bad:#b3402f;--on:#"
-    "fff;"
+    "--accent:#1f5f99;--hold:#2a7a5e;--plot:#f1f4f5;--good:#1c7a4c;--bad:#b3402f;--"
+    "cell:#0d4074;--in:#000;--on:#fff;"
     "--k0:#2f6fb0;--k1:#d9822b;--k2:#2a9274;--k3:#b8568f;--k4:#7d6bb5;--k5:#a38317;"
     "--k6:#3f9fc4;--k7:#8a5a44;color-scheme:light dark}\n",
     "@media(prefers-color-scheme:dark){:root{--bg:#12171b;--panel:#1a2126;--ink:#"
     "e3e8eb;"
     "--muted:#97a4ad;--line:#2c363d;--accent:#6db1ec;--hold:#62c4a0;--plot:#141a1e;"
-    "--good:#5fc48f;--bad:#e8836f;--on:#0d1519;--k0:#6aa8e6;--k1:#eda45a;--k2:#4fbf9c;"
+    "--good:#5fc48f;--bad:#e8836f;--cell:#64a6e0;--in:#fff;--on:#000;--k0:#6aa8e6;--k1:"
+    "#eda45a;--k2:#4fbf9c;"
     "--k3:#dd8abb;--k4:#a99ae0;--k5:#cfb04a;--k6:#79c6e4;--k7:#c09480}}\n",
     "*{box-sizing:border-box}"
     "body{margin:0;background:var(--bg);color:var(--ink);font:16px/1.5 "
@@ -37,7 +38,7 @@ static const char *const style[] = {
     "b{display:block;font-size:25px;line-height:1.3;font-weight:600;"
     "white-space:nowrap}"
     ".card span{display:block;color:var(--muted);font-size:13px;line-height:1.4}\n",
-    ".pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,430px),"
+    ".pair{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,430px),"
     "1fr));"
     "gap:14px;align-items:start}"
     ".panel{margin:0;padding:12px 14px 8px;min-width:0}"
@@ -45,7 +46,7 @@ static const char *const style[] = {
     "svg{display:block;width:100%;height:auto;font-size:12px}"
     "svg text{fill:var(--muted)}"
     ".tx,.tl,.in{text-anchor:middle}.ty,.ts{text-anchor:end}.in{font-size:11px}"
-    "svg .in{fill:var(--ink)}svg .on{fill:var(--on)}"
+    "svg .in{fill:var(--in)}svg .on{fill:var(--on)}"
     ".grid{stroke:var(--line);stroke-width:1}.zero{stroke:var(--muted);stroke-width:1."
     "2}\n",
     ".line,.mean,.kind{fill:none;stroke-linejoin:round;stroke-linecap:round}"
@@ -56,7 +57,7 @@ static const char *const style[] = {
     ".reference{stroke:var(--muted);stroke-width:1.6;stroke-dasharray:5 4}"
     ".dot{fill:currentColor}"
     ".bar{opacity:.85}.bar:hover{opacity:1}.plot{fill:var(--plot)}"
-    ".cell{fill:var(--accent)}.hold{fill:var(--hold)}.size{fill:var(--muted);opacity:."
+    ".cell{fill:var(--cell)}.hold{fill:var(--hold)}.size{fill:var(--muted);opacity:."
     "55}\n",
     ".k0{stroke:var(--k0);color:var(--k0)}.k1{stroke:var(--k1);color:var(--k1)}"
     ".k2{stroke:var(--k2);color:var(--k2)}.k3{stroke:var(--k3);color:var(--k3)}"
@@ -94,7 +95,7 @@ static const char *const style[] = {
     "@media(max-width:520px){main{padding:20px 12px 32px}h1{font-size:22px}"
     ".lead{font-size:16px}.cards{grid-template-columns:1fr 1fr;gap:8px}.card "
     "b{font-size:20px}"
-    "svg{font-size:14px}.in{font-size:13px}.panel{padding:10px 6px 6px}"
+    "svg,.in{font-size:14px}.panel{padding:10px 6px 6px}"
     "figcaption{padding-left:6px}"
     "dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:8px}}\n"
     "@media print{.panel,.card{break-inside:avoid}}\n",
