@@ -326,7 +326,7 @@ fake_run_named(fake_run *self, const char *name)
         const char *name;
         size_t clients, rounds, classes, kinds;
     } shapes[] = {{"ten", 10, 10, 10, 3},          {"hundred", 100, 300, 62, 9},
-                  {"thousand", 1000, 50, 20, 5},  {"alone", 1, 1, 10, 1},
+                  {"thousand", 1000, 50, 20, 5},   {"alone", 1, 1, 10, 1},
                   {"unreferenced", 10, 10, 10, 3}, {"averaged", 8, 3, 10, 1},
                   {"pooled", 5, 3, 10, 1},         {"unevaluated", 4, 2, 10, 2},
                   {"hostile", 10, 4, 10, 3},       {"long", 3, 2, 10, 2},
