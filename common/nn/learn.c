@@ -20,7 +20,8 @@ struct witan_bench {
 };
 
 static witan_status
-bench_fill(witan_bench *self) {
+bench_fill(witan_bench *self)
+{
     const witan_allocator *allocator = self->allocator;
     size_t classes = witan_model_classes(self->model);
 
@@ -45,7 +46,8 @@ bench_fill(witan_bench *self) {
 witan_status
 witan_bench_new(witan_bench **out, const witan_allocator *allocator,
                 const witan_model *model, size_t batch, size_t predict_batch,
-                size_t rows) {
+                size_t rows)
+{
     *out = NULL;
     if (batch == 0 || predict_batch == 0) {
         return WITAN_E_INVALID;
@@ -73,7 +75,8 @@ witan_bench_new(witan_bench **out, const witan_allocator *allocator,
 }
 
 void
-witan_bench_free(witan_bench **self) {
+witan_bench_free(witan_bench **self)
+{
     witan_bench *bench = *self;
     if (bench == NULL) {
         return;
@@ -93,7 +96,8 @@ witan_bench_free(witan_bench **self) {
 
 /* True when no value is infinite or NaN: 0 * x is 0 for exactly the finite x. */
 static bool
-all_finite(const float *x, size_t count) {
+all_finite(const float *x, size_t count)
+{
     float lane[16] = {0};
     size_t i = 0;
     for (; i + 16 <= count; i += 16) {
@@ -125,7 +129,8 @@ typedef struct lesson {
 /* Loss and its gradient dz of the gathered minibatch of `n` rows. */
 static double
 minibatch_loss(const lesson *self, witan_bench *bench, const uint32_t *position,
-               const float *z, size_t n) {
+               const float *z, size_t n)
+{
     size_t classes = witan_model_classes(bench->model);
     if (self->targets == NULL) {
         return witan_loss_cross_entropy(bench->dz, z, bench->label, n, classes);
@@ -144,7 +149,8 @@ minibatch_loss(const lesson *self, witan_bench *bench, const uint32_t *position,
 
 static witan_status
 epoch(witan_learner *learner, witan_bench *bench, const lesson *task, size_t batch,
-      double lr, witan_random *order, witan_random *dropout, double *mean_loss) {
+      double lr, witan_random *order, witan_random *dropout, double *mean_loss)
+{
     const witan_model *model = bench->model;
     size_t count = task->count;
     double sum = 0.0;
@@ -190,7 +196,8 @@ epoch(witan_learner *learner, witan_bench *bench, const lesson *task, size_t bat
 witan_status
 witan_learn_epoch(witan_learner *self, witan_bench *bench, const witan_rows *rows,
                   const uint32_t *indices, size_t count, size_t batch, double lr,
-                  witan_random *order, witan_random *dropout, double *mean_loss) {
+                  witan_random *order, witan_random *dropout, double *mean_loss)
+{
     lesson task = {.rows = rows, .indices = indices, .count = count};
     return epoch(self, bench, &task, batch, lr, order, dropout, mean_loss);
 }
@@ -200,7 +207,8 @@ witan_learn_distill_epoch(witan_learner *self, witan_bench *bench,
                           const witan_rows *rows, const uint32_t *indices, size_t count,
                           const witan_targets *targets, witan_distill_loss loss,
                           double temp, size_t batch, double lr, witan_random *order,
-                          witan_random *dropout, double *mean_loss) {
+                          witan_random *dropout, double *mean_loss)
+{
     lesson task = {.rows = rows,
                    .indices = indices,
                    .count = count,
@@ -213,7 +221,8 @@ witan_learn_distill_epoch(witan_learner *self, witan_bench *bench,
 witan_status
 witan_learn_predict(const witan_learner *self, witan_bench *bench,
                     const witan_rows *rows, const uint32_t *indices, size_t count,
-                    float *z) {
+                    float *z)
+{
     const witan_model *model = bench->model;
     size_t classes = witan_model_classes(model);
 

@@ -18,7 +18,8 @@ typedef struct extremes {
 
 /* Smallest and largest of x [C]; lanes let the compiler keep them in vectors. */
 static extremes
-row_extremes(const float *x, size_t C) {
+row_extremes(const float *x, size_t C)
+{
     float low[LANES], high[LANES];
     size_t c = 0;
     for (size_t k = 0; k < LANES; k++) {
@@ -44,7 +45,8 @@ row_extremes(const float *x, size_t C) {
 
 /* sum_c x[c] in double, in an order that does not depend on the processor. */
 static double
-row_sum(const float *x, size_t C) {
+row_sum(const float *x, size_t C)
+{
     double lane[LANES] = {0}, sum = 0.0;
     size_t c = 0;
     for (; c + LANES <= C; c += LANES) {
@@ -63,7 +65,8 @@ row_sum(const float *x, size_t C) {
 
 double
 witan_loss_cross_entropy(float *dz, const float *z, const uint32_t *label, size_t N,
-                         size_t C) {
+                         size_t C)
+{
     double loss = 0.0;
     float share = (float)(1.0 / (double)N);
 
@@ -87,7 +90,8 @@ witan_loss_cross_entropy(float *dz, const float *z, const uint32_t *label, size_
 /* q = q^(1/temp) / sum of every row, in log space; 0 stays 0. log_q out [N,C].
  * Returns the sum over rows of sum_c q_c log q_c. */
 static double
-temper(float *q, float *log_q, double temp, size_t N, size_t C) {
+temper(float *q, float *log_q, double temp, size_t N, size_t C)
+{
     double negative_entropy = 0.0, scale = 1.0 / temp;
 
     for (size_t i = 0; i < N * C; i++) {
@@ -111,7 +115,8 @@ temper(float *q, float *log_q, double temp, size_t N, size_t C) {
 }
 
 double
-witan_loss_kl(float *dz, const float *z, float *q, double temp, size_t N, size_t C) {
+witan_loss_kl(float *dz, const float *z, float *q, double temp, size_t N, size_t C)
+{
     float share =
         (float)(temp / (double)N); /* temp^2 of the loss, 1/temp of z / temp */
 
@@ -133,8 +138,8 @@ witan_loss_kl(float *dz, const float *z, float *q, double temp, size_t N, size_t
 
 /* dz = (z - teacher) less its row mean. */
 static void
-centred_difference(float *dz, const float *z, const float *teacher, size_t N,
-                   size_t C) {
+centred_difference(float *dz, const float *z, const float *teacher, size_t N, size_t C)
+{
     for (size_t n = 0; n < N; n++, dz += C, z += C, teacher += C) {
         for (size_t c = 0; c < C; c++) {
             dz[c] = z[c] - teacher[c];
@@ -147,7 +152,8 @@ centred_difference(float *dz, const float *z, const float *teacher, size_t N,
 }
 
 double
-witan_loss_mse(float *dz, const float *z, const float *teacher, size_t N, size_t C) {
+witan_loss_mse(float *dz, const float *z, const float *teacher, size_t N, size_t C)
+{
     double count = (double)(N * C);
     float share = (float)(2.0 / count);
 
@@ -160,7 +166,8 @@ witan_loss_mse(float *dz, const float *z, const float *teacher, size_t N, size_t
 }
 
 double
-witan_loss_mae(float *dz, const float *z, const float *teacher, size_t N, size_t C) {
+witan_loss_mae(float *dz, const float *z, const float *teacher, size_t N, size_t C)
+{
     double count = (double)(N * C), loss = 0.0;
     float share = (float)(1.0 / count);
 

@@ -5,7 +5,8 @@
 #include "num/update.h"
 
 size_t
-witan_optimiser_slots(const witan_optimiser_config *config) {
+witan_optimiser_slots(const witan_optimiser_config *config)
+{
     if (config->kind == WITAN_OPTIMISER_SGD) {
         return config->momentum > 0.0 ? 1 : 0;
     }
@@ -13,7 +14,8 @@ witan_optimiser_slots(const witan_optimiser_config *config) {
 }
 
 double
-witan_schedule_lr(const witan_optimiser_config *config, size_t round, size_t rounds) {
+witan_schedule_lr(const witan_optimiser_config *config, size_t round, size_t rounds)
+{
     const double pi = 3.14159265358979323846;
     switch (config->schedule) {
     case WITAN_SCHEDULE_CONSTANT:
@@ -34,8 +36,8 @@ witan_schedule_lr(const witan_optimiser_config *config, size_t round, size_t rou
 
 void
 witan_optimiser_step(const witan_optimiser_config *config, double lr, float *parameters,
-                     const float *gradient, float *state, uint64_t *step,
-                     size_t count) {
+                     const float *gradient, float *state, uint64_t *step, size_t count)
+{
     double scale = 1.0;
     if (config->clip_l2 > 0.0) {
         double norm = sqrt(witan_sum_squares(gradient, count));

@@ -32,7 +32,8 @@ static const char *const layer_names[] = {
 };
 
 const char *
-witan_layer_name(witan_layer_kind kind) {
+witan_layer_name(witan_layer_kind kind)
+{
     WITAN_ASSERT((size_t)kind < sizeof layer_names / sizeof layer_names[0]);
     return layer_names[kind];
 }
@@ -40,7 +41,8 @@ witan_layer_name(witan_layer_kind kind) {
 /* E_CONFIG unless minimum <= value <= maximum; `index` is the layer's, 0-based. */
 static witan_status
 check_size(const witan_model_spec *spec, size_t index, const char *what, size_t value,
-           size_t minimum, size_t maximum, witan_diag *diag) {
+           size_t minimum, size_t maximum, witan_diag *diag)
+{
     if (value >= minimum && value <= maximum) {
         return WITAN_OK;
     }
@@ -50,14 +52,16 @@ check_size(const witan_model_spec *spec, size_t index, const char *what, size_t 
 }
 
 static witan_status
-check_window(const witan_model_spec *spec, size_t i, witan_diag *diag) {
+check_window(const witan_model_spec *spec, size_t i, witan_diag *diag)
+{
     const witan_layer_spec *layer = &spec->layer[i];
     WITAN_TRY(check_size(spec, i, "kernel", layer->kernel, 1, WITAN_UNITS_MAX, diag));
     return check_size(spec, i, "stride", layer->stride, 1, WITAN_UNITS_MAX, diag);
 }
 
 static witan_status
-check_layer(const witan_model_spec *spec, size_t i, witan_diag *diag) {
+check_layer(const witan_model_spec *spec, size_t i, witan_diag *diag)
+{
     const witan_layer_spec *layer = &spec->layer[i];
     switch (layer->kind) {
     case WITAN_LAYER_DENSE:
@@ -94,7 +98,8 @@ check_layer(const witan_model_spec *spec, size_t i, witan_diag *diag) {
 }
 
 witan_status
-witan_model_spec_check(const witan_model_spec *spec, witan_diag *diag) {
+witan_model_spec_check(const witan_model_spec *spec, witan_diag *diag)
+{
     size_t open = WITAN_LAYERS_MAX; /* index of the open residual block's begin */
     if (spec->layers > WITAN_LAYERS_MAX) {
         return witan_diag_fail(diag, WITAN_E_CONFIG,
@@ -131,25 +136,29 @@ witan_model_spec_check(const witan_model_spec *spec, witan_diag *diag) {
 }
 
 static void
-add(witan_model_spec *spec, witan_layer_spec layer) {
+add(witan_model_spec *spec, witan_layer_spec layer)
+{
     WITAN_ASSERT(spec->layers < WITAN_LAYERS_MAX);
     spec->layer[spec->layers++] = layer;
 }
 
 static void
-add_plain(witan_model_spec *spec, witan_layer_kind kind) {
+add_plain(witan_model_spec *spec, witan_layer_kind kind)
+{
     add(spec, (witan_layer_spec){.kind = kind});
 }
 
 static void
-add_dense_relu(witan_model_spec *spec, size_t units) {
+add_dense_relu(witan_model_spec *spec, size_t units)
+{
     add(spec, (witan_layer_spec){.kind = WITAN_LAYER_DENSE, .units = units});
     add_plain(spec, WITAN_LAYER_RELU);
 }
 
 static void
 add_convolution(witan_model_spec *spec, size_t filters, size_t kernel, size_t stride,
-                size_t padding) {
+                size_t padding)
+{
     add(spec, (witan_layer_spec){.kind = WITAN_LAYER_CONVOLUTION,
                                  .units = filters,
                                  .kernel = kernel,
@@ -159,7 +168,8 @@ add_convolution(witan_model_spec *spec, size_t filters, size_t kernel, size_t st
 
 static void
 add_convolution_pool(witan_model_spec *spec, size_t filters, size_t kernel,
-                     size_t padding) {
+                     size_t padding)
+{
     add_convolution(spec, filters, kernel, 1, padding);
     add_plain(spec, WITAN_LAYER_RELU);
     add(spec,
@@ -169,7 +179,8 @@ add_convolution_pool(witan_model_spec *spec, size_t filters, size_t kernel,
 /* 3x3 convolution and group norm with the largest power of two of groups, up to
  * NORM_GROUPS, that divides the filters. */
 static void
-add_convolution_norm(witan_model_spec *spec, size_t filters, size_t stride) {
+add_convolution_norm(witan_model_spec *spec, size_t filters, size_t stride)
+{
     size_t groups = NORM_GROUPS;
     while (filters % groups != 0) {
         groups /= 2;
@@ -179,21 +190,24 @@ add_convolution_norm(witan_model_spec *spec, size_t filters, size_t stride) {
 }
 
 static void
-expand_linear(witan_model_spec *spec, const size_t *number, size_t count) {
+expand_linear(witan_model_spec *spec, const size_t *number, size_t count)
+{
     (void)spec;
     (void)number;
     (void)count;
 }
 
 static void
-expand_mlp(witan_model_spec *spec, const size_t *number, size_t count) {
+expand_mlp(witan_model_spec *spec, const size_t *number, size_t count)
+{
     for (size_t i = 0; i < count; i++) {
         add_dense_relu(spec, number[i]);
     }
 }
 
 static void
-expand_lenet(witan_model_spec *spec, const size_t *number, size_t count) {
+expand_lenet(witan_model_spec *spec, const size_t *number, size_t count)
+{
     (void)number;
     (void)count;
     add_convolution_pool(spec, 6, 5, 2);
@@ -203,7 +217,8 @@ expand_lenet(witan_model_spec *spec, const size_t *number, size_t count) {
 }
 
 static void
-expand_cnn(witan_model_spec *spec, const size_t *number, size_t count) {
+expand_cnn(witan_model_spec *spec, const size_t *number, size_t count)
+{
     (void)count;
     add_convolution_pool(spec, number[0], 3, 1);
     add_convolution_pool(spec, number[1], 3, 1);
@@ -211,7 +226,8 @@ expand_cnn(witan_model_spec *spec, const size_t *number, size_t count) {
 }
 
 static void
-expand_resnet(witan_model_spec *spec, const size_t *number, size_t count) {
+expand_resnet(witan_model_spec *spec, const size_t *number, size_t count)
+{
     (void)count;
     add_convolution_norm(spec, number[0], 1);
     add_plain(spec, WITAN_LAYER_RELU);
@@ -274,14 +290,16 @@ static const zoo_entry zoo[ZOO_COUNT] = {
 };
 
 const char *const *
-witan_zoo_names(void) {
+witan_zoo_names(void)
+{
     return zoo_names;
 }
 
 /* Reads "256,128)" to the end of the text into number[]. */
 static witan_status
 parse_numbers(const zoo_entry *entry, const char *text, const char *list,
-              size_t *number, size_t *count, witan_diag *diag) {
+              size_t *number, size_t *count, witan_diag *diag)
+{
     char word[WITAN_MODEL_NAME_MAX];
     for (*count = 0;; (*count)++) {
         size_t length = strcspn(list, ",)");
@@ -328,7 +346,8 @@ parse_numbers(const zoo_entry *entry, const char *text, const char *list,
 
 /* E_CONFIG with the nearest known name, or with all of them. */
 static witan_status
-fail_unknown(const char *text, const char *name, witan_diag *diag) {
+fail_unknown(const char *text, const char *name, witan_diag *diag)
+{
     const char *nearest = witan_text_nearest(name, zoo_names, ZOO_COUNT);
     if (nearest != NULL) {
         return witan_diag_fail(diag, WITAN_E_CONFIG,
@@ -345,7 +364,8 @@ fail_unknown(const char *text, const char *name, witan_diag *diag) {
 }
 
 witan_status
-witan_zoo_parse(witan_model_spec *out, const char *text, witan_diag *diag) {
+witan_zoo_parse(witan_model_spec *out, const char *text, witan_diag *diag)
+{
     char name[WITAN_MODEL_NAME_MAX];
     size_t number[NUMBERS_MAX];
     size_t count, which = 0;

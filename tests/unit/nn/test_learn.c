@@ -32,7 +32,8 @@ typedef struct view {
 
 static void
 gather_rows(const void *context, const uint32_t *indices, size_t count, float *x,
-            uint32_t *labels) {
+            uint32_t *labels)
+{
     const view *self = context;
     table *t = self->table;
     for (size_t i = 0; i < count; i++) {
@@ -49,7 +50,8 @@ gather_rows(const void *context, const uint32_t *indices, size_t count, float *x
 }
 
 static void
-gather_targets(const void *context, const uint32_t *positions, size_t count, float *q) {
+gather_targets(const void *context, const uint32_t *positions, size_t count, float *q)
+{
     const view *self = context;
     table *t = self->table;
     for (size_t i = 0; i < count; i++) {
@@ -69,7 +71,8 @@ static uint32_t all_rows[ROWS];
 
 /* Two Gaussian classes, their means 4 standard deviations apart along the diagonal. */
 static void
-fill_table(void) {
+fill_table(void)
+{
     witan_random random;
     witan_random_init(&random, witan_test_seed(11), 0, 0, WITAN_PURPOSE_TEST);
     memset(&shared, 0, sizeof shared);
@@ -102,7 +105,8 @@ typedef struct rig {
 static void
 rig_open_spec(rig *self, const witan_model_spec *spec,
               const witan_optimiser_config *optimiser, size_t classes, size_t batch,
-              size_t predict_batch, uint32_t client) {
+              size_t predict_batch, uint32_t client)
+{
     const witan_allocator *heap = witan_allocator_default();
     witan_shape input = {1, 1, FEATURES};
     witan_random random;
@@ -125,14 +129,16 @@ rig_open_spec(rig *self, const witan_model_spec *spec,
 
 static void
 rig_open(rig *self, const char *name, const witan_optimiser_config *optimiser,
-         size_t batch, size_t predict_batch, uint32_t client) {
+         size_t batch, size_t predict_batch, uint32_t client)
+{
     witan_model_spec spec;
     CHECK_STATUS(witan_zoo_parse(&spec, name, NULL), WITAN_OK);
     rig_open_spec(self, &spec, optimiser, shared.classes, batch, predict_batch, client);
 }
 
 static void
-rig_close(rig *self) {
+rig_close(rig *self)
+{
     const witan_allocator *heap = witan_allocator_default();
     witan_free(heap, self->learner.parameters);
     witan_free(heap, self->learner.optimiser_state);
@@ -143,7 +149,8 @@ rig_close(rig *self) {
 
 static witan_status
 train(rig *self, size_t epochs, size_t batch, double lr, uint64_t seed,
-      double *mean_loss) {
+      double *mean_loss)
+{
     witan_random order, dropout;
     witan_random_init(&order, seed, 0, 0, WITAN_PURPOSE_TRAIN);
     witan_random_init(&dropout, seed, 0, 0, WITAN_PURPOSE_DROPOUT_TRAIN);
@@ -155,7 +162,8 @@ train(rig *self, size_t epochs, size_t batch, double lr, uint64_t seed,
 }
 
 static size_t
-arg_max(const float *z, size_t classes) {
+arg_max(const float *z, size_t classes)
+{
     size_t best = 0;
     for (size_t c = 1; c < classes; c++) {
         best = z[c] > z[best] ? c : best;
@@ -164,7 +172,8 @@ arg_max(const float *z, size_t classes) {
 }
 
 static void
-learns_a_separable_problem(void) {
+learns_a_separable_problem(void)
+{
     rig r;
     double first = 0.0, last = 0.0;
     float z[ROWS * 2];
@@ -187,7 +196,8 @@ learns_a_separable_problem(void) {
 
 /* A student of other initial weights comes to agree with its teacher. */
 static void
-distils_from_a_teacher(void) {
+distils_from_a_teacher(void)
+{
     const witan_distill_loss losses[] = {WITAN_DISTILL_KL, WITAN_DISTILL_MSE,
                                          WITAN_DISTILL_MAE};
     float z[ROWS * 2], student[ROWS * 2];
@@ -233,7 +243,8 @@ distils_from_a_teacher(void) {
 }
 
 static void
-visits_every_row_once_in_a_drawn_order(void) {
+visits_every_row_once_in_a_drawn_order(void)
+{
     rig r;
     uint32_t chosen[50];
     size_t moved = 0;
@@ -274,7 +285,8 @@ visits_every_row_once_in_a_drawn_order(void) {
 }
 
 static void
-short_last_minibatch_counts_by_rows(void) {
+short_last_minibatch_counts_by_rows(void)
+{
     rig r;
     double by_7 = 0.0, by_300 = 0.0;
     fill_table();
@@ -289,7 +301,8 @@ short_last_minibatch_counts_by_rows(void) {
 
 /* With a step size of 0 an epoch's mean loss is the loss of the predicted logits. */
 static void
-distillation_reports_the_loss_asked_for(void) {
+distillation_reports_the_loss_asked_for(void)
+{
     rig r;
     static float z[ROWS * 2], dz[ROWS * 2], q[ROWS * 2];
     witan_random order;
@@ -319,7 +332,8 @@ distillation_reports_the_loss_asked_for(void) {
 }
 
 static void
-no_rows_change_nothing(void) {
+no_rows_change_nothing(void)
+{
     rig r;
     double loss = 7.0;
     witan_random order;
@@ -336,7 +350,8 @@ no_rows_change_nothing(void) {
 }
 
 static void
-same_seed_same_bits(void) {
+same_seed_same_bits(void)
+{
     rig a, b, c;
     fill_table();
     rig_open(&a, "mlp(16)", &sgd, 32, 64, 0);
@@ -355,7 +370,8 @@ same_seed_same_bits(void) {
 
 /* Dropout, batch norm: their streams and buffers. */
 static witan_model_spec
-noisy_spec(void) {
+noisy_spec(void)
+{
     witan_model_spec spec = {.name = "noisy", .layers = 4};
     spec.layer[0] = (witan_layer_spec){.kind = WITAN_LAYER_DENSE, .units = 16};
     spec.layer[1] = (witan_layer_spec){.kind = WITAN_LAYER_BATCH_NORM};
@@ -365,7 +381,8 @@ noisy_spec(void) {
 }
 
 static void
-prediction_is_pure_and_ignores_its_batch(void) {
+prediction_is_pure_and_ignores_its_batch(void)
+{
     rig r, small;
     float z[ROWS * 2], again[ROWS * 2], by_one[ROWS * 2];
     witan_model_spec spec = noisy_spec();
@@ -394,7 +411,8 @@ prediction_is_pure_and_ignores_its_batch(void) {
 }
 
 static void
-absurd_steps_are_errors(void) {
+absurd_steps_are_errors(void)
+{
     const double rates[] = {1e30, 1e300};
     float z[ROWS * 2];
     fill_table();
@@ -418,7 +436,8 @@ absurd_steps_are_errors(void) {
 /* A value of the data that is not a number: no step is taken from its loss, and its
  * prediction is refused alone and among others. */
 static void
-bad_data_is_an_error(void) {
+bad_data_is_an_error(void)
+{
     float z[ROWS * 2];
     rig r;
     fill_table();
@@ -436,7 +455,8 @@ bad_data_is_an_error(void) {
 }
 
 static void
-bench_sizes_and_memory(void) {
+bench_sizes_and_memory(void)
+{
     const witan_allocator *heap = witan_allocator_default();
     rig r;
     witan_bench *bench = NULL;
@@ -473,7 +493,8 @@ bench_sizes_and_memory(void) {
 
 /* 20 fixed minibatches, each an epoch of its own, against PyTorch in float64. */
 static void
-check_parity(bool distill, witan_optimiser_config config) {
+check_parity(bool distill, witan_optimiser_config config)
+{
     witan_golden x = witan_golden_load("nn/training_x");
     witan_golden label = witan_golden_load("nn/training_label");
     witan_golden q = witan_golden_load("nn/training_q");
@@ -535,7 +556,8 @@ check_parity(bool distill, witan_optimiser_config config) {
 }
 
 static void
-parity_with_pytorch(void) {
+parity_with_pytorch(void)
+{
     witan_optimiser_config config = sgd;
     config.weight_decay = 1e-3;
     check_parity(false, config);
@@ -545,7 +567,8 @@ parity_with_pytorch(void) {
 }
 
 int
-main(void) {
+main(void)
+{
     RUN(learns_a_separable_problem);
     RUN(distils_from_a_teacher);
     RUN(visits_every_row_once_in_a_drawn_order);

@@ -31,7 +31,8 @@ typedef struct problem {
 } problem;
 
 static double
-loss_of(enum kind kind, float *dz, const problem *p) {
+loss_of(enum kind kind, float *dz, const problem *p)
+{
     static float q[N_MAX * C_MAX];
     memcpy(q, p->target, sizeof q);
     switch (kind) {
@@ -51,7 +52,8 @@ loss_of(enum kind kind, float *dz, const problem *p) {
 
 /* The formulas in double, as written in loss.h. */
 static double
-log_sum_exp(const double *z, double temp, size_t C) {
+log_sum_exp(const double *z, double temp, size_t C)
+{
     double top = z[0] / temp, sum = 0.0;
     for (size_t c = 1; c < C; c++) {
         top = fmax(top, z[c] / temp);
@@ -64,7 +66,8 @@ log_sum_exp(const double *z, double temp, size_t C) {
 
 static double
 reference_row(enum kind kind, const double *z, const float *t, uint32_t label,
-              double temp, size_t C) {
+              double temp, size_t C)
+{
     double loss = 0.0, mean = 0.0, sum = 0.0;
     switch (kind) {
     case CROSS_ENTROPY:
@@ -96,7 +99,8 @@ reference_row(enum kind kind, const double *z, const float *t, uint32_t label,
 }
 
 static double
-reference(enum kind kind, const problem *p) {
+reference(enum kind kind, const problem *p)
+{
     double z[C_MAX], loss = 0.0;
     for (size_t n = 0; n < p->N; n++) {
         for (size_t c = 0; c < p->C; c++) {
@@ -111,7 +115,8 @@ reference(enum kind kind, const problem *p) {
 /* Random logits of the given spread; probabilities as target for KL, logits else. */
 static void
 draw(problem *p, enum kind kind, size_t N, size_t C, double temp, double spread,
-     witan_random *random) {
+     witan_random *random)
+{
     memset(p, 0, sizeof *p);
     p->N = N;
     p->C = C;
@@ -131,7 +136,8 @@ draw(problem *p, enum kind kind, size_t N, size_t C, double temp, double spread,
 }
 
 static void
-check_golden(const char *set, const char *name, enum kind kind, double temp) {
+check_golden(const char *set, const char *name, enum kind kind, double temp)
+{
     static problem p;
     static float dz[N_MAX * C_MAX];
     char file[64];
@@ -165,7 +171,8 @@ check_golden(const char *set, const char *name, enum kind kind, double temp) {
 }
 
 static void
-equal_to_pytorch(void) {
+equal_to_pytorch(void)
+{
     check_golden("small", "cross_entropy", CROSS_ENTROPY, 0.0);
     check_golden("small", "kl_1", KL, 1.0);
     check_golden("small", "kl_4", KL, 4.0);
@@ -181,7 +188,8 @@ equal_to_pytorch(void) {
 
 /* Numbers that were derived without PyTorch (exact dual numbers). */
 static void
-kl_of_the_research_page(void) {
+kl_of_the_research_page(void)
+{
     static problem p;
     float dz[20];
     witan_golden z = witan_golden_load("nn/small_z");
@@ -210,7 +218,8 @@ kl_of_the_research_page(void) {
 /* Signed central differences in double; the step is a power of two of the float grid,
  * so that z +- h is exact. */
 static void
-gradients_match_differences(void) {
+gradients_match_differences(void)
+{
     static problem p;
     static float dz[N_MAX * C_MAX];
     const struct {
@@ -246,7 +255,8 @@ gradients_match_differences(void) {
 }
 
 static void
-properties(void) {
+properties(void)
+{
     static problem p, shifted;
     static float dz[N_MAX * C_MAX], dz_shifted[N_MAX * C_MAX];
     witan_random random;
@@ -282,7 +292,8 @@ properties(void) {
 }
 
 static void
-zero_at_equality(void) {
+zero_at_equality(void)
+{
     static problem p;
     static float dz[N_MAX * C_MAX];
     const double temps[] = {0.5, 1.0, 3.0};
@@ -310,7 +321,8 @@ zero_at_equality(void) {
 }
 
 static void
-kl_overwrites_its_target_with_the_tempered(void) {
+kl_overwrites_its_target_with_the_tempered(void)
+{
     float q[6] = {0.5f, 0.5f, 0.0f, 0.9f, 0.09f, 0.01f}, z[6] = {0}, dz[6];
     (void)witan_loss_kl(dz, z, q, 2.0, 2, 3);
     double sum = sqrt(0.9) + sqrt(0.09) + sqrt(0.01);
@@ -326,7 +338,8 @@ kl_overwrites_its_target_with_the_tempered(void) {
 
 /* A one-hot target makes KL the cross-entropy, at any confidence. */
 static void
-one_hot_is_cross_entropy(void) {
+one_hot_is_cross_entropy(void)
+{
     static problem p;
     static float dz[N_MAX * C_MAX], other[N_MAX * C_MAX];
     witan_random random;
@@ -343,7 +356,8 @@ one_hot_is_cross_entropy(void) {
 }
 
 static void
-extreme_but_finite(void) {
+extreme_but_finite(void)
+{
     /* The right class is 2e38 below: the loss is that large, not infinite. */
     float z[4] = {1e38f, -1e38f, 0.0f, 0.0f}, dz[4];
     uint32_t label[2] = {1, 0};
@@ -352,7 +366,8 @@ extreme_but_finite(void) {
 }
 
 static void
-non_finite_input_gives_non_finite_loss(void) {
+non_finite_input_gives_non_finite_loss(void)
+{
     const float bad[] = {NAN, INFINITY, -INFINITY};
     static problem p;
     static float dz[N_MAX * C_MAX];
@@ -386,7 +401,8 @@ non_finite_input_gives_non_finite_loss(void) {
 }
 
 int
-main(void) {
+main(void)
+{
     RUN(equal_to_pytorch);
     RUN(kl_of_the_research_page);
     RUN(gradients_match_differences);

@@ -13,7 +13,8 @@ enum {
 };
 
 static void
-check_path(const char *name, witan_optimiser_config config) {
+check_path(const char *name, witan_optimiser_config config)
+{
     char file[64];
     (void)snprintf(file, sizeof file, "nn/optimiser_%s", name);
     witan_golden start = witan_golden_load("nn/optimiser_start");
@@ -49,7 +50,8 @@ static const witan_optimiser_config adam = {.kind = WITAN_OPTIMISER_ADAM,
                                             .epsilon_adam = 1e-8};
 
 static void
-equal_to_pytorch(void) {
+equal_to_pytorch(void)
+{
     witan_optimiser_config c = sgd;
     check_path("sgd", c);
     c.momentum = 0.9;
@@ -73,7 +75,8 @@ equal_to_pytorch(void) {
 }
 
 static void
-slots(void) {
+slots(void)
+{
     witan_optimiser_config c = sgd;
     CHECK(witan_optimiser_slots(&c) == 0);
     c.momentum = 0.5;
@@ -84,7 +87,8 @@ slots(void) {
 }
 
 static void
-limit_cases(void) {
+limit_cases(void)
+{
     float w[3] = {1.0f, -2.0f, 3.0f}, g[3] = {3.0f, 0.0f, -4.0f}, state[6] = {0};
     uint64_t step = 0;
 
@@ -128,7 +132,8 @@ limit_cases(void) {
 }
 
 static void
-check_schedule(const char *name, witan_optimiser_config config) {
+check_schedule(const char *name, witan_optimiser_config config)
+{
     witan_golden golden = witan_golden_load(name);
     CHECK(golden.count == 11);
     for (size_t round = 0; round < golden.count; round++) {
@@ -139,7 +144,8 @@ check_schedule(const char *name, witan_optimiser_config config) {
 }
 
 static void
-schedules(void) {
+schedules(void)
+{
     witan_optimiser_config c = sgd;
     c.lr = 0.4;
     c.schedule = WITAN_SCHEDULE_COSINE;
@@ -158,7 +164,8 @@ schedules(void) {
 }
 
 int
-main(void) {
+main(void)
+{
     RUN(equal_to_pytorch);
     RUN(slots);
     RUN(limit_cases);

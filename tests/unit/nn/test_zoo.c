@@ -7,7 +7,8 @@
 
 /* "conv:dense..." as "kind units kernel stride padding groups; ...". */
 static const char *
-spell(const witan_model_spec *spec) {
+spell(const witan_model_spec *spec)
+{
     static char text[4096];
     size_t used = 0;
     text[0] = '\0';
@@ -28,7 +29,8 @@ spell(const witan_model_spec *spec) {
 }
 
 static void
-check_parses(const char *text, const char *layers) {
+check_parses(const char *text, const char *layers)
+{
     witan_model_spec spec;
     witan_diag diag = {0};
     CHECK_STATUS(witan_zoo_parse(&spec, text, &diag), WITAN_OK);
@@ -39,7 +41,8 @@ check_parses(const char *text, const char *layers) {
 }
 
 static void
-known_names(void) {
+known_names(void)
+{
     check_parses("linear", "");
     check_parses("mlp", "dense u200; relu; ");
     check_parses("mlp(256,128)", "dense u256; relu; dense u128; relu; ");
@@ -65,7 +68,8 @@ known_names(void) {
 }
 
 static void
-resnet_sizes(void) {
+resnet_sizes(void)
+{
     witan_model_spec one, many;
     CHECK_STATUS(witan_zoo_parse(&one, "resnet", NULL), WITAN_OK);
     CHECK_STATUS(witan_zoo_parse(&many, "resnet(16,1)", NULL), WITAN_OK);
@@ -77,7 +81,8 @@ resnet_sizes(void) {
 }
 
 static void
-every_name_is_listed_and_parses(void) {
+every_name_is_listed_and_parses(void)
+{
     const char *const *names = witan_zoo_names();
     size_t count = 0;
     for (; names[count] != NULL; count++) {
@@ -88,7 +93,8 @@ every_name_is_listed_and_parses(void) {
 }
 
 static void
-check_refused(const char *text, const char *part) {
+check_refused(const char *text, const char *part)
+{
     witan_model_spec spec;
     witan_diag diag = {0};
     CHECK_STATUS(witan_zoo_parse(&spec, text, &diag), WITAN_E_CONFIG);
@@ -97,7 +103,8 @@ check_refused(const char *text, const char *part) {
 }
 
 static void
-bad_names(void) {
+bad_names(void)
+{
     check_refused("mpl(200)", "did you mean \"mlp\"?");
     check_refused("resnt", "did you mean \"resnet\"?");
     check_refused("Mlp", "did you mean \"mlp\"?");
@@ -129,14 +136,16 @@ bad_names(void) {
 }
 
 static witan_model_spec
-one_layer(witan_layer_spec layer) {
+one_layer(witan_layer_spec layer)
+{
     witan_model_spec spec = {.layers = 1};
     spec.layer[0] = layer;
     return spec;
 }
 
 static void
-check_layer_refused(witan_layer_spec layer, const char *part) {
+check_layer_refused(witan_layer_spec layer, const char *part)
+{
     witan_model_spec spec = one_layer(layer);
     witan_diag diag = {0};
     CHECK_STATUS(witan_model_spec_check(&spec, &diag), WITAN_E_CONFIG);
@@ -144,7 +153,8 @@ check_layer_refused(witan_layer_spec layer, const char *part) {
 }
 
 static void
-bad_layers(void) {
+bad_layers(void)
+{
     check_layer_refused((witan_layer_spec){.kind = WITAN_LAYER_DENSE},
                         "layer 0 (dense): units must be 1 to 65536, is 0");
     check_layer_refused(
@@ -188,7 +198,8 @@ bad_layers(void) {
 }
 
 int
-main(void) {
+main(void)
+{
     RUN(known_names);
     RUN(resnet_sizes);
     RUN(every_name_is_listed_and_parses);
