@@ -320,7 +320,9 @@ choose_directory(char out[WITAN_PATH_MAX], const arguments *args,
         int length = snprintf(out, WITAN_PATH_MAX, "%s", given);
         return length > 0 && length < (int)WITAN_PATH_MAX
                    ? WITAN_OK
-                   : usage_error(diag, "--out takes a directory, not ", given);
+                   : usage_error(diag,
+                                 "--out and --resume take a directory whose path ",
+                                 length > 0 ? "is shorter" : "is not empty");
     }
     name_for_path(name, config->name);
     (void)gmtime_r(&now, &utc);
