@@ -23,10 +23,11 @@ static const char public_name[] = "public.idx";
 #define NOBODY UINT32_MAX
 #define PUBLIC (UINT32_MAX - 1)
 
-/* The file of a client's list, with `digits` digits. */
+/* The file of a client's list, with `digits` digits, 1 to 20. */
 static void
 format_name(char out[64], size_t client, int digits, bool is_test)
 {
+    WITAN_ASSERT(digits >= 1 && digits <= 20);
     (void)snprintf(out, 64, "client_%0*zu%s.idx", digits, client,
                    is_test ? ".test" : "");
 }
