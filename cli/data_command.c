@@ -9,7 +9,7 @@
 #include "cli/terminal.h"
 #include "data/load.h"
 #include "data/partition.h"
-#include "sim/setup.h"
+#include "setup/setup.h"
 #include "store/file.h"
 
 enum {

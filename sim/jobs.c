@@ -36,7 +36,7 @@ static witan_status
 evaluate(sim_seat *seat, witan_kit *kit)
 {
     witan_simulation *self = seat->simulation;
-    witan_part global = {&self->test_rows, self->test_order, self->test.samples};
+    witan_part global = witan_world_global_test(&self->world);
     if (seat->own_subset != NULL) {
         return witan_learner_evaluate(&seat->state, &self->plan, kit, &global,
                                       &seat->job.global, seat->own_subset,
@@ -73,10 +73,10 @@ train(sim_seat *seat, witan_kit *kit)
     WITAN_TRY(
         witan_learner_train(&seat->state, &self->plan, kit, job->round, &job->loss));
     lap(seat, PHASE_TRAIN, &since);
-    if (self->strategy->exchange == WITAN_EXCHANGE_NONE) {
+    if (self->world.strategy->exchange == WITAN_EXCHANGE_NONE) {
         return WITAN_OK;
     }
-    WITAN_TRY(self->strategy->exchange == WITAN_EXCHANGE_KNOWLEDGE
+    WITAN_TRY(self->world.strategy->exchange == WITAN_EXCHANGE_KNOWLEDGE
                   ? witan_learner_extract(&seat->state, &self->plan, kit,
                                           &job->output.labels, self->allocator)
                   : extract_parameters(seat));

@@ -23,7 +23,7 @@ sim_output_open(witan_simulation *self, uint64_t keep_bytes, witan_diag *diag)
 {
     static const char *const folders[] = {"weights", "models"};
     char path[WITAN_PATH_MAX];
-    bool wanted[] = {self->strategy->exchange != WITAN_EXCHANGE_NONE,
+    bool wanted[] = {self->world.strategy->exchange != WITAN_EXCHANGE_NONE,
                      self->config->save.models};
     for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {
         if (wanted[i]) {

@@ -34,7 +34,7 @@ evaluate_all(witan_simulation *self, uint32_t round, witan_diag *diag)
             seat->last_own = sim_metric_of(&seat->job.own);
             seat->last_global = sim_metric_of(&seat->job.global);
             /* Under centralised the one model changes every round. */
-            seat->unscored = self->strategy->pools_data;
+            seat->unscored = self->world.strategy->pools_data;
         }
         seat->record.own_after = seat->last_own;
         seat->record.global_after = seat->last_global;
@@ -110,7 +110,7 @@ collect_flags(witan_simulation *self, witan_round_record *round)
         }
         const witan_coordinator_client *client =
             witan_coordinator_client_at(self->coordinator, n);
-        bool exchanges = self->strategy->exchange != WITAN_EXCHANGE_NONE;
+        bool exchanges = self->world.strategy->exchange != WITAN_EXCHANGE_NONE;
         seat->record.asked = client->asked;
         seat->record.answered = exchanges ? client->answered : client->done;
         seat->record.late = client->asked && !seat->record.answered && !seat->vanished;
@@ -226,7 +226,7 @@ sim_end_round(witan_simulation *self, witan_diag *diag)
     round.seconds.distill /= workers;
     round.seconds.evaluate /= workers;
     digest_round(self, round.round);
-    if (self->strategy->exchange != WITAN_EXCHANGE_NONE) {
+    if (self->world.strategy->exchange != WITAN_EXCHANGE_NONE) {
         self->has_weights = witan_coordinator_weights(self->coordinator, self->weights);
     }
     keep_round(self, &round);

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include "sim/setup.h"
+#include "setup/setup.h"
 #include "sim/simulation_private.h"
 
 bool
@@ -293,7 +293,7 @@ make_run(witan_simulation *self, witan_diag *diag)
     witan_coordinator_config config;
     witan_setup_coordinator(&config, self->config);
     config.clients = self->learners;
-    config.strategy = self->strategy;
+    config.strategy = self->world.strategy;
     config.kind = self->plan.kind;
     config.codec = self->plan.codec;
     config.rows = self->plan.transfer.count;
@@ -303,7 +303,7 @@ make_run(witan_simulation *self, witan_diag *diag)
     self->last = witan_zalloc(a, n, sizeof *self->last);
     self->own_by_round = witan_zalloc(a, self->config->rounds, n * sizeof(double));
     self->global_by_round = witan_zalloc(a, self->config->rounds, n * sizeof(double));
-    self->weights = self->strategy->exchange == WITAN_EXCHANGE_NONE
+    self->weights = self->world.strategy->exchange == WITAN_EXCHANGE_NONE
                         ? NULL
                         : witan_zalloc(a, n, n * sizeof(double));
     self->kits = witan_zalloc(a, self->options.threads * self->config->models_count,
@@ -311,7 +311,8 @@ make_run(witan_simulation *self, witan_diag *diag)
     witan_status status = WITAN_E_MEMORY;
     if (self->rounds != NULL && self->last != NULL && self->own_by_round != NULL &&
         self->global_by_round != NULL && self->kits != NULL &&
-        (self->weights != NULL || self->strategy->exchange == WITAN_EXCHANGE_NONE)) {
+        (self->weights != NULL ||
+         self->world.strategy->exchange == WITAN_EXCHANGE_NONE)) {
         status = witan_coordinator_new(&self->coordinator, &config, a);
     }
     if (status == WITAN_OK) {
@@ -347,14 +348,14 @@ fill_record(witan_simulation *self)
     record->name = self->config->name;
     record->directory = self->options.directory;
     record->digest = self->digest_hex;
-    record->strategy = self->strategy->key;
+    record->strategy = self->world.strategy->key;
     record->version = WITAN_VERSION;
     record->machine = self->machine;
     record->config_json = self->config_text.data;
     record->data_name = self->data_name;
-    record->data_summary = self->data_summary;
+    record->data_summary = self->world.summary;
     record->partition = self->partition_rule;
-    record->exchange = what_travels(self->strategy);
+    record->exchange = what_travels(self->world.strategy);
     record->models_saved = self->config->save.models;
     record->seed = self->config->seed;
     record->clients = self->seats;
@@ -386,7 +387,6 @@ witan_simulation_new(witan_simulation **out, const witan_config *config,
     self->allocator = allocator;
     self->config = config;
     self->options = *options;
-    self->strategy = witan_fusion_strategies()[config->fusion.key];
     witan_heap_init(&self->queue, allocator);
     witan_text_init(&self->config_text, allocator, WITAN_CONFIG_BYTES_MAX * 4);
     witan_text_init(&self->line, allocator, 1 << 20);

@@ -7,8 +7,8 @@
 #include "client/core/client.h"
 #include "client/core/learner.h"
 #include "coordinator/core/coordinator.h"
-#include "data/load.h"
-#include "data/partition.h"
+#include "setup/learner_block.h"
+#include "setup/world.h"
 #include "sim/heap.h"
 #include "sim/pool.h"
 #include "sim/simulation.h"
@@ -43,8 +43,6 @@ typedef struct sim_seat {
     witan_client core;
     witan_client_state state;
     size_t architecture;
-    bool owns_blocks;
-    size_t block_floats; /* parameters, then optimiser state */
     witan_part own_test;
     const uint32_t *own_subset; /* positions in the global test set, or NULL */
     sim_job job;
@@ -76,15 +74,11 @@ struct witan_simulation {
     const witan_allocator *allocator;
     const witan_config *config; /* borrowed */
     witan_simulation_options options;
-    const witan_fusion_ops *strategy;
 
-    /* The world. */
-    witan_dataset train, test, second; /* second: transfer set of its own, or empty */
-    witan_partition partition;
-    witan_rows train_rows, test_rows, second_rows;
-    uint32_t *test_order, *second_order; /* 0, 1, 2, ... */
-    uint32_t *pooled;                    /* centralised: everybody's rows */
-    witan_model **models;                /* [config->models_count] */
+    /* Data, models and clients. */
+    witan_world world;
+    uint32_t *pooled;     /* centralised: everybody's rows */
+    witan_model **models; /* [config->models_count] */
     witan_learning_plan plan;
     size_t seats, learners;
     sim_seat *seat; /* [seats] */
@@ -119,11 +113,11 @@ struct witan_simulation {
     uint32_t *histogram;
     double *reference_own, *reference_global; /* owned, or NULL */
     char digest_hex[WITAN_DIGEST_HEX_SIZE];
-    char data_summary[512], data_name[512], partition_rule[64], machine[256];
+    char data_name[512], partition_rule[64], machine[256];
     witan_text config_text;
 };
 
-/* world.c: data, partition, models, seats. */
+/* world.c: the world, its models and seats. */
 witan_status sim_world_make(witan_simulation *self, witan_diag *diag);
 void sim_world_fini(witan_simulation *self);
 

@@ -213,7 +213,8 @@ add_seats(witan_simulation *self, entries *list, seat_state *seats,
         if (n < self->learners) {
             const witan_coordinator_client *client =
                 witan_coordinator_client_at(self->coordinator, n);
-            add(list, WITAN_TENSOR_F32, seat->block_floats,
+            add(list, WITAN_TENSOR_F32,
+                witan_learner_block_floats(&seat->state.learner),
                 seat->state.learner.parameters, "client", n);
             stale_rounds[n] = client->stale_round;
             if (client->stale.bytes != NULL) {
@@ -432,7 +433,8 @@ load_seat(witan_simulation *self, witan_safetensors *file, size_t n,
     if (n >= self->learners) {
         return WITAN_OK;
     }
-    WITAN_TRY(read_tensor(file, "client", n, WITAN_TENSOR_F32, seat->block_floats,
+    WITAN_TRY(read_tensor(file, "client", n, WITAN_TENSOR_F32,
+                          witan_learner_block_floats(&seat->state.learner),
                           seat->state.learner.parameters, diag));
     witan_soft_labels stale = {0};
     witan_status status = read_labels(self, file, "stale", n, self->plan.kind,

@@ -52,7 +52,7 @@ job_cost(const witan_simulation *self, const sim_seat *seat, sim_job_kind kind)
         rows *= 3.0 * (double)self->plan.distill_epochs;
         break;
     case SIM_JOB_EVALUATE:
-        rows = (double)(self->test.samples + seat->own_test.count);
+        rows = (double)(self->world.test.samples + seat->own_test.count);
         break;
     }
     return cost * rows;
@@ -67,7 +67,7 @@ sim_submit(witan_simulation *self, sim_seat *seat, sim_job_kind kind, uint32_t r
     job->status = WITAN_OK;
     job->loss = (double)NAN;
     job->evaluates = kind == SIM_JOB_TRAIN && self->config->evaluate.before_distill &&
-                     self->strategy->exchange != WITAN_EXCHANGE_NONE &&
+                     self->world.strategy->exchange != WITAN_EXCHANGE_NONE &&
                      sim_round_is_evaluated(self, round);
     job->pool.cost = job_cost(self, seat, kind);
     return witan_pool_submit(self->pool, &job->pool);

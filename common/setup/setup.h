@@ -1,10 +1,11 @@
 /* setup.h - from an experiment's config to the structs that the rooms below take.
- * Why here: the simulator and the other commands must mean the same by the same key;
- * the rooms themselves know nothing of the config room.
+ * Why here: simulator, daemons and the other commands must mean the same by the same
+ * key; the rooms themselves know nothing of the config room.
  * Pure copies: nothing can fail, and texts are borrowed from the config. */
-#ifndef WITAN_SIM_SETUP_H
-#define WITAN_SIM_SETUP_H
+#ifndef WITAN_SETUP_SETUP_H
+#define WITAN_SETUP_SETUP_H
 
+#include "client/core/learner.h"
 #include "config/config.h"
 #include "coordinator/core/coordinator.h"
 #include "data/load.h"
@@ -22,6 +23,11 @@ void witan_setup_transfer_source(witan_data_source *out, const witan_config *con
 void witan_setup_partition(witan_partition_config *out, const witan_config *config);
 
 void witan_setup_optimiser(witan_optimiser_config *out, const witan_config *config);
+
+/* What clients do in a round, for knowledge of `classes` classes about the rows of
+ * `transfer` (none when the strategy does not exchange knowledge). No clock. */
+void witan_setup_plan(witan_learning_plan *out, const witan_config *config,
+                      size_t classes, witan_part transfer);
 
 /* All but strategy and the shape of knowledge (kind, codec, rows, classes, parameters),
  * which the caller knows; those are zero. */

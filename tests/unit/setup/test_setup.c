@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "nn/loss.h"
-#include "sim/setup.h"
+#include "setup/setup.h"
 #include "support/witan_test.h"
 
 static witan_config config;
@@ -43,6 +43,8 @@ set_everything(void)
         "data.own_test.source=global",
         "data.own_test.fraction=0.45",
         "transfer.samples=123",
+        "local.epochs=19",
+        "local.batch=29",
         "local.optimizer.key=adamw",
         "local.optimizer.lr=0.375",
         "local.optimizer.momentum=0.625",
@@ -55,6 +57,13 @@ set_everything(void)
         "local.schedule.step=4",
         "local.schedule.factor=0.875",
         "local.schedule.minimum_lr=0.0625",
+        "extract.temperature=1.75",
+        "extract.codec=f32",
+        "distill.epochs=7",
+        "distill.batch=37",
+        "distill.temperature=4.5",
+        "distill.loss=mse",
+        "evaluate.batch=41",
         "fusion.key=mean",
         "fusion.combine=logit",
         "fusion.beta=3.5",
@@ -139,6 +148,31 @@ optimiser(void)
 }
 
 static void
+plan(void)
+{
+    const uint32_t indices[] = {4, 2};
+    const witan_rows rows = {NULL, NULL};
+    const witan_part transfer = {&rows, indices, 2};
+    witan_learning_plan out;
+    witan_setup_plan(&out, &config, 43, transfer);
+    CHECK(out.seed == 77 && out.rounds == 13 && out.classes == 43);
+    CHECK(out.local_epochs == 19 && out.local_batch == 29);
+    CHECK(out.optimiser.kind == WITAN_OPTIMISER_ADAMW && out.optimiser.lr == 0.375);
+    CHECK(out.extract_temperature == 1.75 && out.codec == WITAN_CODEC_F32);
+    CHECK(out.kind == WITAN_KNOWLEDGE_LOG_PROBABILITY);
+    CHECK(out.distill_epochs == 7 && out.distill_batch == 37);
+    CHECK(out.distill_temperature == 4.5 && out.distill_loss == WITAN_DISTILL_MSE);
+    CHECK(out.predict_batch == 41 && out.clock == NULL);
+    CHECK(out.transfer.rows == &rows && out.transfer.indices == indices &&
+          out.transfer.count == 2);
+    set("fusion.combine=probability");
+    set("distill.batch=0"); /* then that of local training */
+    witan_setup_plan(&out, &config, 43, transfer);
+    CHECK(out.kind == WITAN_KNOWLEDGE_PROBABILITY && out.distill_batch == 29);
+    set("fusion.combine=logit");
+}
+
+static void
 coordinator(void)
 {
     witan_coordinator_config out;
@@ -208,6 +242,7 @@ main(void)
     RUN(transfer_source);
     RUN(partition);
     RUN(optimiser);
+    RUN(plan);
     RUN(coordinator);
     RUN(words_follow_the_enums);
     witan_config_fini(&config, witan_allocator_default());

@@ -1,4 +1,4 @@
-#include "sim/setup.h"
+#include "setup/setup.h"
 
 #include <math.h>
 
@@ -67,6 +67,32 @@ witan_setup_optimiser(witan_optimiser_config *out, const witan_config *config)
         .factor = config->local.schedule.factor,
         .minimum_lr = config->local.schedule.minimum_lr,
     };
+}
+
+void
+witan_setup_plan(witan_learning_plan *out, const witan_config *config, size_t classes,
+                 witan_part transfer)
+{
+    *out = (witan_learning_plan){
+        .seed = config->seed,
+        .rounds = config->rounds,
+        .classes = classes,
+        .local_epochs = config->local.epochs,
+        .local_batch = config->local.batch,
+        .extract_temperature = config->extract.temperature,
+        .kind = config->fusion.combine == WITAN_COMBINE_LOGIT
+                    ? WITAN_KNOWLEDGE_LOG_PROBABILITY
+                    : WITAN_KNOWLEDGE_PROBABILITY,
+        .codec = (witan_codec)config->extract.codec,
+        .distill_epochs = config->distill.epochs,
+        .distill_batch =
+            config->distill.batch != 0 ? config->distill.batch : config->local.batch,
+        .distill_temperature = config->distill.temperature,
+        .distill_loss = (witan_distill_loss)config->distill.loss,
+        .predict_batch = config->evaluate.batch,
+        .transfer = transfer,
+    };
+    witan_setup_optimiser(&out->optimiser, config);
 }
 
 void
