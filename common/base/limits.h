@@ -30,11 +30,13 @@
 #define WITAN_PATH_MAX ((size_t)4096)
 
 /* What crosses the network. */
-#define WITAN_NAME_MAX ((size_t)64)              /* bytes of a peer's name */
-#define WITAN_ENDPOINT_MAX ((size_t)255)         /* bytes of "tcp://host:port" */
-#define WITAN_CHUNK_BYTES ((size_t)65536)        /* payload of one chunk */
-#define WITAN_FRAME_MAX ((size_t)131072)         /* one sealed envelope */
-#define WITAN_UPLOAD_BYTES_MAX ((size_t)1 << 32) /* one client's knowledge */
-#define WITAN_PLAN_BYTES_MAX ((size_t)49152)     /* an experiment sent to a client */
+#define WITAN_NAME_MAX ((size_t)64)               /* bytes of a peer's name */
+#define WITAN_ENDPOINT_MAX ((size_t)255)          /* bytes of "tcp://host:port" */
+#define WITAN_CHUNK_BYTES ((size_t)65536)         /* payload of one chunk */
+#define WITAN_FRAME_MAX ((size_t)131072)          /* one sealed envelope */
+#define WITAN_UPLOAD_BYTES_MAX ((size_t)1 << 32)  /* one client's knowledge */
+#define WITAN_PACKAGE_BYTES_MAX ((size_t)1 << 30) /* a packed transfer set */
+#define WITAN_CLASS_NAME_MAX ((size_t)255)        /* bytes of a class's name in one */
+#define WITAN_PLAN_BYTES_MAX ((size_t)49152)      /* an experiment sent to a client */
 
 #endif

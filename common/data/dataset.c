@@ -219,10 +219,10 @@ witan_dataset_copy_scale(witan_dataset *self, const witan_dataset *from,
     if (self->height != from->height || self->width != from->width ||
         self->channels != from->channels) {
         return witan_diag_fail(diag, WITAN_E_DATA,
-                               "rows are %zux%zux%zu in one set and %zux%zux%zu in the "
-                               "other; use sets of the same shape",
-                               from->height, from->width, from->channels, self->height,
-                               self->width, self->channels);
+                               "rows of %zux%zux%zu cannot take the scale of rows of "
+                               "%zux%zux%zu; use data of one shape",
+                               self->height, self->width, self->channels, from->height,
+                               from->width, from->channels);
     }
     if (make_scales(self, allocator) != WITAN_OK) {
         return witan_diag_fail(diag, WITAN_E_MEMORY, "out of memory for %zu scales",

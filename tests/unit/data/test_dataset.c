@@ -201,7 +201,15 @@ scale_is_copied(void)
     CHECK(memcmp(a.scale, b.scale, 3 * sizeof *a.scale) == 0);
     CHECK(memcmp(a.shift, b.shift, 3 * sizeof *a.shift) == 0);
     CHECK_STATUS(witan_dataset_copy_scale(&c, &a, heap, &diag), WITAN_E_DATA);
-    CHECK_CONTAINS(diag.message, "4x4x3");
+    CHECK_STRING(diag.message, "rows of 4x4x1 cannot take the scale of rows of 4x4x3; "
+                               "use data of one shape");
+    a.height = 2; /* as many numbers, another shape */
+    a.width = 8;
+    CHECK_STATUS(witan_dataset_copy_scale(&b, &a, heap, NULL), WITAN_E_DATA);
+    a.height = 8;
+    a.width = 4;
+    CHECK_STATUS(witan_dataset_copy_scale(&b, &a, heap, NULL), WITAN_E_DATA);
+    a.height = a.width = 4;
 
     for (size_t fail_at = 1; fail_at <= 3; fail_at++) {
         witan_failing_allocator failing;
