@@ -162,6 +162,9 @@ act_coordinator(witan_simulation *self, witan_coordinator_action *action,
 {
     sim_event event = {0};
     switch (action->kind) {
+    case WITAN_COORDINATOR_ROUND_OPENED:
+    case WITAN_COORDINATOR_SEND_AGAIN: /* nobody loses its connection here */
+        return WITAN_OK;
     case WITAN_COORDINATOR_SEND:
         event.kind = SIM_EVENT_TO_CLIENT;
         event.client = action->message.client;

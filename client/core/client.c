@@ -10,6 +10,23 @@ witan_client_init(witan_client *self, uint32_t id, bool exchanges)
     self->exchanges = exchanges;
 }
 
+witan_status
+witan_client_restore(witan_client *self, witan_client_phase phase, uint32_t round,
+                     uint64_t unopened)
+{
+    bool waits = phase == WITAN_CLIENT_WAITING && self->exchanges;
+    bool fresh = phase == WITAN_CLIENT_IDLE && round == 0 && unopened == 0;
+    bool ended =
+        (waits || phase == WITAN_CLIENT_IDLE) && unopened == (uint64_t)round + 1;
+    if (!fresh && !ended) {
+        return WITAN_E_INVALID;
+    }
+    self->phase = phase;
+    self->round = round;
+    self->unopened = unopened;
+    return WITAN_OK;
+}
+
 static void
 start_round(witan_client *self, uint32_t round, witan_client_actions *actions)
 {
@@ -21,10 +38,31 @@ start_round(witan_client *self, uint32_t round, witan_client_actions *actions)
 }
 
 static void
+send_message(witan_client *self, witan_message_kind kind, witan_client_actions *actions)
+{
+    actions->send = true;
+    actions->message = kind;
+    actions->message_round = self->round;
+}
+
+/* The last round was finished, not only trained. */
+static bool
+is_done(const witan_client *self, uint32_t round)
+{
+    return self->phase == WITAN_CLIENT_IDLE && round == self->round &&
+           round < self->unopened;
+}
+
+static void
 take_open(witan_client *self, uint32_t round, witan_client_actions *actions)
 {
-    if (round < self->unopened) {
-        return; /* a repeated message: this round is under way or done */
+    if (round < self->unopened) { /* repeated: this round is under way or done */
+        if (self->phase == WITAN_CLIENT_WAITING && round == self->round) {
+            send_message(self, WITAN_MESSAGE_KNOWLEDGE, actions);
+        } else if (is_done(self, round) && !self->exchanges) {
+            send_message(self, WITAN_MESSAGE_DONE, actions);
+        }
+        return;
     }
     self->unopened = (uint64_t)round + 1;
     switch (self->phase) {
@@ -41,11 +79,15 @@ take_open(witan_client *self, uint32_t round, witan_client_actions *actions)
 }
 
 static void
-send_message(witan_client *self, witan_message_kind kind, witan_client_actions *actions)
+take_fused(witan_client *self, uint32_t round, witan_client_actions *actions)
 {
-    actions->send = true;
-    actions->message = kind;
-    actions->message_round = self->round;
+    if (self->phase == WITAN_CLIENT_WAITING && round == self->round) {
+        self->phase = WITAN_CLIENT_DISTILLING;
+        actions->job = WITAN_CLIENT_JOB_DISTILL;
+        actions->job_round = round;
+    } else if (is_done(self, round) && self->exchanges) {
+        send_message(self, WITAN_MESSAGE_DONE, actions);
+    }
 }
 
 static void
@@ -76,11 +118,7 @@ witan_client_step(witan_client *self, uint64_t now_ms, const witan_client_event 
         finish_job(self, actions);
     } else if (event->message->kind == WITAN_MESSAGE_OPEN) {
         take_open(self, event->message->round, actions);
-    } else if (event->message->kind == WITAN_MESSAGE_FUSED &&
-               self->phase == WITAN_CLIENT_WAITING &&
-               event->message->round == self->round) {
-        self->phase = WITAN_CLIENT_DISTILLING;
-        actions->job = WITAN_CLIENT_JOB_DISTILL;
-        actions->job_round = self->round;
+    } else if (event->message->kind == WITAN_MESSAGE_FUSED) {
+        take_fused(self, event->message->round, actions);
     }
 }

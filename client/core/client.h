@@ -21,7 +21,7 @@ typedef struct witan_client {
     uint32_t id;
     bool exchanges; /* the strategy lets clients speak */
     witan_client_phase phase;
-    uint32_t round;      /* being worked on, unless IDLE */
+    uint32_t round;      /* being worked on; IDLE: the last one, if any was opened */
     bool reopened;       /* another OPEN came while a job ran ... */
     uint32_t next_round; /* ... for this round */
     uint64_t unopened;   /* lowest round that was not opened yet: older OPENs repeat */
@@ -44,7 +44,8 @@ typedef enum witan_client_job {
 } witan_client_job;
 
 /* At most one message and one job come out of a step. The shell attaches the extracted
- * knowledge to a KNOWLEDGE message. */
+ * knowledge to a KNOWLEDGE message, and keeps it: the message may be asked for again.
+ */
 typedef struct witan_client_actions {
     bool send;
     witan_message_kind message; /* KNOWLEDGE or DONE */
@@ -55,8 +56,20 @@ typedef struct witan_client_actions {
 
 void witan_client_init(witan_client *self, uint32_t id, bool exchanges);
 
-/* One event in, actions out. Messages that fit no phase (duplicates, old rounds) change
- * nothing. */
+/* Goes on from the snapshot that a shell made durable when a job ended, in a client
+ * that was just initialised: WAITING after TRAIN (with the knowledge to say), IDLE
+ * after DISTILL (or TRAIN when nothing is exchanged), or IDLE, 0, 0 when there is none.
+ * `unopened` is round + 1 of the job that ended: a round that was opened while it ran
+ * is opened again by the coordinator. Errors: E_INVALID (anything else), *self
+ * unchanged. */
+WITAN_NODISCARD witan_status witan_client_restore(witan_client *self,
+                                                  witan_client_phase phase,
+                                                  uint32_t round, uint64_t unopened);
+
+/* One event in, actions out. A message that is repeated because its sender lost sight
+ * of us is answered again: OPEN of a round whose knowledge was sent, FUSED of a round
+ * that was distilled. Other messages that fit no phase (older rounds) change nothing.
+ */
 void witan_client_step(witan_client *self, uint64_t now_ms,
                        const witan_client_event *event, witan_client_actions *actions);
 

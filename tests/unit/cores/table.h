@@ -22,7 +22,7 @@ typedef struct table {
     witan_coordinator *coordinator;
     uint64_t now_ms;
     bool lazy; /* payloads are not taken out of the actions */
-    witan_coordinator_action seen[TABLE_CLIENTS_MAX + 4]; /* payloads are owned */
+    witan_coordinator_action seen[TABLE_CLIENTS_MAX + 6]; /* payloads are owned */
     size_t count;
 } table;
 
@@ -89,10 +89,23 @@ table_step(table *self, const witan_coordinator_event *event)
     }
 }
 
+/* Takes the action off that every opening step begins with. */
+static inline void
+table_drop_opened(table *self)
+{
+    if (self->count != 0 && self->seen[0].kind == WITAN_COORDINATOR_ROUND_OPENED) {
+        CHECK(self->seen[0].message.round ==
+              (uint32_t)witan_coordinator_round(self->coordinator));
+        self->count--;
+        memmove(self->seen, self->seen + 1, self->count * sizeof self->seen[0]);
+    }
+}
+
 static inline void
 table_next(table *self)
 {
     table_step(self, &(witan_coordinator_event){.kind = WITAN_COORDINATOR_NEXT});
+    table_drop_opened(self);
 }
 
 static inline void

@@ -95,8 +95,8 @@ open_in_every_phase(void)
     CHECK(runs(open_round(&self, 3), WITAN_CLIENT_JOB_TRAIN, 3));
 
     self = client_in(WITAN_CLIENT_WAITING);
-    CHECK(idle(open_round(&self, 3))); /* repeated */
-    CHECK(idle(open_round(&self, 2))); /* old */
+    CHECK(sends(open_round(&self, 3), WITAN_MESSAGE_KNOWLEDGE, 3)); /* repeated */
+    CHECK(idle(open_round(&self, 2)));                              /* old */
     CHECK(self.phase == WITAN_CLIENT_WAITING);
     CHECK(runs(open_round(&self, 4), WITAN_CLIENT_JOB_TRAIN, 4));
 
@@ -185,7 +185,8 @@ rounds_that_are_done_stay_done(void)
     CHECK(self.phase == WITAN_CLIENT_IDLE);
     CHECK(runs(open_round(&self, UINT32_MAX), WITAN_CLIENT_JOB_TRAIN, UINT32_MAX));
     (void)job_done(&self);
-    CHECK(idle(open_round(&self, UINT32_MAX)) && idle(open_round(&self, 0)));
+    CHECK(sends(open_round(&self, UINT32_MAX), WITAN_MESSAGE_KNOWLEDGE, UINT32_MAX));
+    CHECK(idle(open_round(&self, 0)));
 }
 
 static void

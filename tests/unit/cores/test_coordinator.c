@@ -803,7 +803,7 @@ goes_on_from_a_round(void)
     witan_coordinator_restore(t.coordinator, 2);
     witan_soft_labels stale = {0};
     table_labels(&t, &stale, 2, 1);
-    witan_coordinator_restore_stale(t.coordinator, 2, &stale, 1);
+    witan_coordinator_restore_stale(t.coordinator, 2, &stale, 1, 25);
     CHECK(stale.bytes == NULL && witan_coordinator_round(t.coordinator) == 2);
     begin_without(&t, 2);
     table_fuse(&t);

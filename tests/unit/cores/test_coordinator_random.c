@@ -153,6 +153,10 @@ check_actions(books *self)
         case WITAN_COORDINATOR_FUSE:
             CHECK(i + 1 == t->count);
             break;
+        case WITAN_COORDINATOR_ROUND_OPENED:
+        case WITAN_COORDINATOR_SEND_AGAIN:
+            CHECK(!"taken off, or nobody is absent");
+            break;
         }
     }
 }
