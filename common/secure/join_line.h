@@ -45,8 +45,12 @@ void witan_join_psk(uint8_t out[WITAN_KEY_SIZE], const uint8_t secret[WITAN_KEY_
 void witan_peer_psk(uint8_t out[WITAN_KEY_SIZE], const uint8_t join_psk[WITAN_KEY_SIZE],
                     const uint8_t client_sign[WITAN_KEY_SIZE]);
 
-/* tcp://host:port with a port of 1 to 65535, or "*" as the port when `listening`.
- * Errors: E_CONFIG. */
+/* A client's name: [A-Za-z0-9._-]{1,64}, first a letter or a digit. Errors: E_CONFIG.
+ */
+WITAN_NODISCARD witan_status witan_peer_name_check(const char *name, witan_diag *diag);
+
+/* tcp://host:port: host an IPv4 address, an [IPv6] address or a DNS name, port 1 to
+ * 65535; either may be "*" when `listening`. Errors: E_CONFIG. */
 WITAN_NODISCARD witan_status witan_endpoint_check(const char *endpoint, bool listening,
                                                   witan_diag *diag);
 

@@ -10,7 +10,7 @@
  *    8 16 session id    24 8 sequence (strictly increasing per direction, from 1)
  *   32  8 round (0 = none, else round + 1)       40 8 sender's key id
  *   48  4 epoch (rekeyings so far)               52 4 ciphertext bytes = frame - 72
- * Rekeying: every 2^16 messages, 1 GiB or 1 h by the sender's clock, never backwards; a
+ * Rekeying: at the limits below by the sender's count and clock, never backwards; a
  * frame of the next epoch makes the receiver follow. Keys of a session are never
  * stored. Threads: a session belongs to one thread. */
 #ifndef WITAN_SECURE_SESSION_H
@@ -26,6 +26,13 @@ enum {
     WITAN_HANDSHAKE_PAYLOAD_MAX = 2048,
     /* HELLO: e 32, s 32 + 16, payload + 16; WELCOME: e 32, payload + 16 */
     WITAN_HANDSHAKE_FRAME_MAX = WITAN_ENVELOPE_HEADER + 96 + WITAN_HANDSHAKE_PAYLOAD_MAX
+};
+
+/* How much one key seals: messages, bytes, or time. */
+enum {
+    WITAN_REKEY_MESSAGES = 1 << 16,
+    WITAN_REKEY_BYTES = 1 << 30,
+    WITAN_REKEY_AGE_MS = 3600 * 1000
 };
 
 typedef enum witan_envelope_type {
@@ -53,8 +60,9 @@ typedef struct witan_envelope {
     uint32_t epoch, ciphertext_size;
 } witan_envelope;
 
-/* The plain header of a frame; believes nothing. Errors: E_DATA (size, magic, type,
- * length field), E_UNSUPPORTED (version, suite). O(1). */
+/* The plain header of a frame of at most WITAN_FRAME_MAX bytes; believes nothing.
+ * Errors: E_DATA (size, magic, type, flags, length field), E_UNSUPPORTED (version,
+ * suite; never for an ALERT, whose shape is the same in all versions). O(1). */
 WITAN_NODISCARD witan_status witan_envelope_read(witan_envelope *out,
                                                  const uint8_t *frame, size_t size);
 
