@@ -18,6 +18,17 @@ target_compile_options(witan_options INTERFACE
 if(WITAN_WERROR)
     target_compile_options(witan_options INTERFACE -Werror)
 endif()
+# What is built to be used (not to be debugged) gets the compiler's defences; sanitizers
+# bring their own. tests/lint/hardening.py reads them back from the program.
+if(CMAKE_BUILD_TYPE STREQUAL "RelWithDebInfo" AND NOT WITAN_SANITIZE)
+    target_compile_definitions(witan_options INTERFACE _FORTIFY_SOURCE=2)
+    target_compile_options(witan_options INTERFACE
+        -fstack-protector-strong -fstack-clash-protection -fcf-protection=full)
+endif()
+target_compile_options(witan_options INTERFACE
+    "-ffile-prefix-map=${PROJECT_SOURCE_DIR}=." "-ffile-prefix-map=${CMAKE_BINARY_DIR}=build")
+target_link_options(witan_options INTERFACE -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 if(WITAN_SANITIZE)
     string(REPLACE ";" "," sanitizers "${WITAN_SANITIZE}")
     target_compile_options(witan_options INTERFACE
