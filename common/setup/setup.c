@@ -104,7 +104,10 @@ witan_setup_coordinator(witan_coordinator_config *out, const witan_config *confi
         .rounds = config->rounds,
         .participation = config->participation,
         .minimum_clients = config->round.minimum_clients,
+        .target_clients = config->round.target_clients,
+        .grace_ms = (uint64_t)ceil(config->round.grace * 1000.0),
         .deadline_ms = (uint64_t)ceil(config->round.deadline * 1000.0),
+        .absence_ms = (uint64_t)ceil(config->round.absence * 1000.0),
         .keep_late = config->round.late == 1,
         .maximum_age = config->round.maximum_age,
         .fusion =

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/digest.h"
+#include "data/package.h"
 #include "setup/setup.h"
 
 static witan_status
@@ -159,6 +160,18 @@ witan_part
 witan_world_global_test(const witan_world *self)
 {
     return (witan_part){&self->test_rows, self->test_order, self->test.samples};
+}
+
+witan_status
+witan_world_package(uint8_t **out, size_t *size, const witan_world *self,
+                    const witan_allocator *allocator, witan_diag *diag)
+{
+    witan_dataset set =
+        self->transfer.rows == &self->second_rows ? self->second : self->train;
+    set.classes = self->train.classes;
+    set.class_names = self->train.class_names;
+    return witan_package_write(out, size, &set, self->transfer.indices,
+                               self->transfer.count, allocator, diag);
 }
 
 void

@@ -44,6 +44,14 @@ witan_part witan_world_private_part(const witan_world *self, size_t client);
 witan_part witan_world_own_test(const witan_world *self, size_t client);
 witan_part witan_world_global_test(const witan_world *self);
 
+/* The transfer set as it travels (data/package.h), with the training set's classes and
+ * their names: a second set may have none, or others. Errors: as witan_package_write.
+ */
+WITAN_NODISCARD witan_status witan_world_package(uint8_t **out, size_t *size,
+                                                 const witan_world *self,
+                                                 const witan_allocator *allocator,
+                                                 witan_diag *diag);
+
 /* Digest of the resolved config's text, the data sets and the partition: two runs
  * with different ones are not of one experiment. */
 void witan_world_digest(const witan_world *self, const witan_text *config,

@@ -1,6 +1,7 @@
 /* test_world.c - an experiment's data as everybody in it sees them. */
 #include <string.h>
 
+#include "data/package.h"
 #include "setup/setup.h"
 #include "setup/world.h"
 #include "support/witan_test.h"
@@ -161,6 +162,49 @@ impossible_transfer_sets_are_refused(void)
     refuses(WITAN_E_IO, "/no/such/place");
 }
 
+/* What a client unpacks is what the simulator would have shown it. */
+static void
+check_package(void)
+{
+    static float expected[50 * 64], actual[50 * 64];
+    const witan_allocator *heap = witan_allocator_default();
+    witan_part part;
+    witan_dataset read;
+    uint8_t *bytes;
+    size_t size;
+    CHECK_STATUS(load(&world), WITAN_OK);
+    part = world.transfer;
+    CHECK_STATUS(witan_world_package(&bytes, &size, &world, heap, &diag), WITAN_OK);
+    CHECK_STATUS(witan_package_read(&read, bytes, size, heap, &diag), WITAN_OK);
+    CHECK(read.samples == 50 && read.classes == 10 && part.count == 50);
+    part.rows->gather(part.rows->context, part.indices, 50, expected, NULL);
+    witan_dataset_gather(&read, other.test_order, 50, actual, NULL);
+    CHECK(memcmp(expected, actual, sizeof actual) == 0);
+    witan_dataset_fini(&read, heap);
+    witan_free(heap, bytes);
+    unload(&world);
+}
+
+static void
+package_holds_the_transfer_set(void)
+{
+    uint8_t *bytes;
+    size_t size;
+    reset();
+    CHECK_STATUS(load(&other), WITAN_OK); /* for its order 0, 1, 2, ... */
+    check_package();
+    write_second(60, 8);
+    check_package();
+    set("fusion.key=local");
+    CHECK_STATUS(load(&world), WITAN_OK);
+    CHECK_STATUS(
+        witan_world_package(&bytes, &size, &world, witan_allocator_default(), NULL),
+        WITAN_E_CONFIG);
+    CHECK(bytes == NULL);
+    unload(&world);
+    unload(&other);
+}
+
 static void
 digest_of(uint8_t out[32], const char *text)
 {
@@ -225,6 +269,7 @@ main(void)
     RUN(own_test_parts_may_be_global);
     RUN(second_set_is_the_transfer_set);
     RUN(impossible_transfer_sets_are_refused);
+    RUN(package_holds_the_transfer_set);
     RUN(digest_covers_config_data_and_partition);
     RUN(failing_allocations_leave_nothing);
     witan_config_fini(&config, witan_allocator_default());
