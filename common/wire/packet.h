@@ -96,8 +96,9 @@ typedef struct witan_welcome {
     uint32_t window;       /* 1 to 64 */
 } witan_welcome;
 
-/* Pack into `out` [room]; unpack into *out. Errors of pack: E_LIMIT (room). Errors of
- * unpack: E_DATA. */
+/* Pack into `out` [room]; unpack into *out (zeroed on failure), of at most 1024 bytes.
+ * Errors of pack: E_LIMIT (room), E_INVALID (a field out of its range: our own bug).
+ * Errors of unpack: E_DATA. */
 WITAN_NODISCARD witan_status witan_hello_pack(uint8_t *out, size_t room, size_t *size,
                                               const witan_hello *hello);
 WITAN_NODISCARD witan_status witan_hello_unpack(witan_hello *out, const uint8_t *bytes,
@@ -115,7 +116,7 @@ typedef struct witan_packet_offer {
     uint64_t rows, classes; /* parameters: 1, count */
     uint64_t total; /* bytes, 1 to WITAN_UPLOAD_BYTES_MAX, agrees with the shape */
     uint8_t digest[WITAN_DIGEST_SIZE];
-    uint64_t samples;      /* Knowledge only */
+    uint64_t samples;      /* Knowledge only; at most WITAN_SAMPLES_MAX */
     uint8_t signature[64]; /* Knowledge only */
 } witan_packet_offer;
 
@@ -123,6 +124,8 @@ typedef struct witan_packet_metric {
     double accuracy, loss, ece; /* finite (accuracy and ece in [0, 1]) or NaN */
 } witan_packet_metric;
 
+/* Every client is < WITAN_CLIENTS_MAX, every round < WITAN_ROUNDS_MAX; numbers without
+ * a note are any. Texts are as in the handshake. */
 typedef struct witan_packet {
     witan_packet_kind kind;
     union {
@@ -140,17 +143,20 @@ typedef struct witan_packet {
         struct {
             uint32_t client;
             char name[WITAN_NAME_MAX + 1];
-            const char *experiment; /* NUL-terminated; borrowed: of the caller when
-                                       packing, of the arena after unpacking */
+            const char *experiment; /* at most WITAN_PLAN_BYTES_MAX bytes, may hold
+                                       line feeds and tabs; borrowed: of the caller
+                                       when packing, of the arena after unpacking */
             bool embedded_data, has_transfer;
             uint8_t transfer_digest[WITAN_DIGEST_SIZE];
-            uint64_t transfer_bytes, transfer_rows, parameters;
-            uint32_t classes;
+            uint64_t transfer_bytes; /* at most WITAN_PACKAGE_BYTES_MAX */
+            uint64_t transfer_rows;  /* at most WITAN_SAMPLES_MAX */
+            uint64_t parameters;     /* at most WITAN_PARAMETERS_MAX */
+            uint32_t classes;        /* at most WITAN_CLASSES_MAX */
         } plan;
         struct {
             bool has_transfer;
             uint8_t transfer_digest[WITAN_DIGEST_SIZE];
-            uint64_t samples;
+            uint64_t samples; /* at most WITAN_SAMPLES_MAX */
             char model[WITAN_PROGRAM_MAX];
         } ready;
         struct {
@@ -176,13 +182,13 @@ typedef struct witan_packet {
         struct {
             witan_blob what;
             uint32_t round;
-            uint64_t offset;
-            uint32_t size; /* 1 to WITAN_CHUNK_BYTES */
+            uint64_t offset; /* < WITAN_UPLOAD_BYTES_MAX */
+            uint32_t size;   /* 1 to WITAN_CHUNK_BYTES */
         } get;
         struct {
             witan_blob what;
             uint32_t round;
-            uint64_t offset;
+            uint64_t offset;     /* < WITAN_UPLOAD_BYTES_MAX */
             const uint8_t *data; /* borrowed as plan.experiment */
             size_t size;         /* 1 to WITAN_CHUNK_BYTES */
         } chunk;
@@ -211,8 +217,10 @@ WITAN_NODISCARD witan_status witan_packet_arena_new(witan_packet_arena **out,
 void witan_packet_arena_free(witan_packet_arena **self);
 
 /* size at most WITAN_FRAME_MAX. Borrowed fields live until the next unpacking with the
- * same arena. Errors: E_DATA ("ready: transfer_digest has 31 bytes"), E_UNSUPPORTED (a
- * body that this version does not know). */
+ * same arena; `out` is zeroed on failure. Fields that this version does not know are
+ * ignored, but no more than 16 in a message; one that is there twice is an error.
+ * Errors: E_DATA ("ready: transfer_digest has 31 bytes"), E_UNSUPPORTED (a body that
+ * this version does not know). */
 WITAN_NODISCARD witan_status witan_packet_unpack(witan_packet *out,
                                                  witan_packet_arena *arena,
                                                  const uint8_t *bytes, size_t size,
