@@ -12,8 +12,8 @@ enum {
     PHASE_EVALUATE
 };
 
-static void
-digest_message(uint8_t out[WITAN_DIGEST_SIZE], const witan_message *message)
+void
+sim_digest_message(uint8_t out[WITAN_DIGEST_SIZE], const witan_message *message)
 {
     witan_digest digest;
     witan_digest_init(&digest);
@@ -81,7 +81,7 @@ train(sim_seat *seat, witan_kit *kit)
                                           &job->output.labels, self->allocator)
                   : extract_parameters(seat));
     job->output.samples = seat->state.train.count;
-    digest_message(job->digest, &job->output);
+    sim_digest_message(job->digest, &job->output);
     lap(seat, PHASE_EXTRACT, &since);
     if (job->evaluates) {
         WITAN_TRY(evaluate(seat, kit));
@@ -97,7 +97,7 @@ distill(sim_seat *seat, witan_kit *kit)
     sim_job *job = &seat->job;
     uint64_t since = witan_clock_now_ns(self->options.clock);
     job->loss = (double)NAN;
-    digest_message(job->digest, &job->input);
+    sim_digest_message(job->digest, &job->input);
     if (job->input.parameters != NULL) {
         memcpy(seat->state.learner.parameters, job->input.parameters,
                job->input.parameters_count * sizeof(float));

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "setup/model_file.h"
 #include "sim/simulation_private.h"
 
 /* directory/name; E_LIMIT when it does not fit. */
@@ -82,9 +83,10 @@ format_client(witan_text *out, const witan_simulation *self, size_t round, size_
     add_metric(out, "own", &record->own_after);
     add_metric(out, "global_before_distill", &record->global_before);
     add_metric(out, "global", &record->global_after);
-    witan_text_format(out, ",\"bytes_up\":%llu,\"bytes_down\":%llu}",
+    witan_text_format(out,
+                      ",\"bytes_up\":%llu,\"bytes_down\":%llu,\"exchange\":\"%s\"}",
                       (unsigned long long)record->bytes_up,
-                      (unsigned long long)record->bytes_down);
+                      (unsigned long long)record->bytes_down, self->exchange_hex);
 }
 
 witan_status
@@ -114,39 +116,12 @@ sim_output_round(witan_simulation *self, const witan_round_record *round,
 static witan_status
 save_model(witan_simulation *self, size_t n, witan_diag *diag)
 {
-    const witan_model *model = self->seat[n].state.learner.model;
-    const float *parameters = self->seat[n].state.learner.parameters;
-    size_t count = witan_model_tensors(model);
-    char name[64], path[WITAN_PATH_MAX], number[32];
-    witan_tensor_entry *entries = witan_zalloc(self->allocator, count, sizeof *entries);
-    if (entries == NULL) {
-        return witan_diag_fail(diag, WITAN_E_MEMORY, "out of memory");
-    }
-    for (size_t i = 0; i < count; i++) {
-        const witan_tensor_info *info = witan_model_tensor(model, i);
-        entries[i].name = info->name;
-        entries[i].type = WITAN_TENSOR_F32;
-        entries[i].dimensions = info->dimensions;
-        memcpy(entries[i].shape, info->shape, sizeof entries[i].shape);
-        entries[i].data = parameters + info->offset;
-    }
-    (void)snprintf(number, sizeof number, "%zu", n);
-    const char *const metadata[][2] = {
-        {"format", "witan-model-1"},
-        {"layout", "channels last; convolution weight [out, kernel, kernel, in]; dense "
-                   "weight [out, in]"},
-        {"architecture", witan_model_name(model)},
-        {"client", number},
-    };
+    const witan_learner *learner = &self->seat[n].state.learner;
+    char name[64], path[WITAN_PATH_MAX];
     (void)snprintf(name, sizeof name, "models/client-%04zu.safetensors", n);
-    witan_status status = path_of(path, sizeof path, self, name, diag);
-    if (status == WITAN_OK) {
-        status = witan_safetensors_save(path, entries, count, metadata,
-                                        sizeof metadata / sizeof metadata[0],
-                                        self->allocator, diag);
-    }
-    witan_free(self->allocator, entries);
-    return status;
+    WITAN_TRY(path_of(path, sizeof path, self, name, diag));
+    return witan_model_file_save(path, learner->model, learner->parameters, n,
+                                 self->allocator, diag);
 }
 
 static void

@@ -99,6 +99,37 @@ digest_round(witan_simulation *self, size_t round)
     witan_digest_final(&digest, self->digest);
 }
 
+/* What the coordinator of a deployment would note for this round. */
+static witan_status
+digest_exchange(witan_simulation *self, size_t round, witan_diag *diag)
+{
+    const witan_allocator *a = self->allocator;
+    size_t n = self->learners;
+    uint8_t digest[WITAN_DIGEST_SIZE];
+    bool *answered = witan_zalloc(a, n, sizeof *answered);
+    uint8_t(*said)[WITAN_DIGEST_SIZE] = witan_zalloc(a, n, sizeof *said);
+    uint8_t(*sent)[WITAN_DIGEST_SIZE] = witan_zalloc(a, n, sizeof *sent);
+    witan_status status = WITAN_E_MEMORY;
+    if (answered != NULL && said != NULL && sent != NULL) {
+        for (size_t i = 0; i < n; i++) {
+            answered[i] = witan_coordinator_client_at(self->coordinator, i)->answered;
+            memcpy(said[i], self->seat[i].knowledge_digest, WITAN_DIGEST_SIZE);
+            memcpy(sent[i], self->seat[i].sent_digest, WITAN_DIGEST_SIZE);
+        }
+        witan_exchange_digest(digest, (uint32_t)round, n, answered,
+                              (const uint8_t(*)[WITAN_DIGEST_SIZE])said,
+                              (const uint8_t(*)[WITAN_DIGEST_SIZE])sent);
+        witan_digest_hex(self->exchange_hex, digest);
+        status = WITAN_OK;
+    }
+    witan_free(a, answered);
+    witan_free(a, said);
+    witan_free(a, sent);
+    return status == WITAN_OK ? status
+                              : witan_diag_fail(diag, status, "end of round %zu: %s",
+                                                round + 1, witan_status_text(status));
+}
+
 /* The coordinator forgets a round when the next one opens; the record does not. */
 static void
 collect_flags(witan_simulation *self, witan_round_record *round)
@@ -157,6 +188,7 @@ sim_clear_records(witan_simulation *self)
         record->global_before = record->global_after = none;
         memset(self->seat[n].knowledge_digest, 0, WITAN_DIGEST_SIZE);
         memset(self->seat[n].fused_digest, 0, WITAN_DIGEST_SIZE);
+        memset(self->seat[n].sent_digest, 0, WITAN_DIGEST_SIZE);
         self->seat[n].heard = false;
     }
 }
@@ -226,6 +258,7 @@ sim_end_round(witan_simulation *self, witan_diag *diag)
     round.seconds.distill /= workers;
     round.seconds.evaluate /= workers;
     digest_round(self, round.round);
+    WITAN_TRY(digest_exchange(self, round.round, diag));
     if (self->world.strategy->exchange != WITAN_EXCHANGE_NONE) {
         self->has_weights = witan_coordinator_weights(self->coordinator, self->weights);
     }

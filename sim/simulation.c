@@ -172,6 +172,9 @@ act_coordinator(witan_simulation *self, witan_coordinator_action *action,
         memset(&action->message, 0, sizeof action->message);
         self->seat[event.client].record.bytes_down +=
             witan_message_payload_bytes(&event.message);
+        if (event.message.kind == WITAN_MESSAGE_FUSED) {
+            sim_digest_message(self->seat[event.client].sent_digest, &event.message);
+        }
         return sim_push(self, self->now_ms + latency_ms(self), &event);
     case WITAN_COORDINATOR_SET_TIMER:
         event.kind = SIM_EVENT_TIMER;

@@ -53,6 +53,7 @@ typedef struct sim_seat {
     witan_client_record record; /* of the current round */
     witan_metric last_own, last_global; /* most recent scores */
     uint8_t knowledge_digest[WITAN_DIGEST_SIZE], fused_digest[WITAN_DIGEST_SIZE];
+    uint8_t sent_digest[WITAN_DIGEST_SIZE]; /* FUSED, whether it was heard or not */
 } sim_seat;
 
 typedef enum sim_event_kind {
@@ -108,6 +109,7 @@ struct witan_simulation {
     double *own_by_round, *global_by_round; /* [rounds, seats] */
     double *weights;                        /* [seats, seats], NULL without exchange */
     bool has_weights;
+    char exchange_hex[WITAN_DIGEST_HEX_SIZE]; /* of the round that ended */
     const char **model_names;
     size_t *train_samples, *test_samples;
     uint32_t *histogram;
@@ -121,7 +123,9 @@ struct witan_simulation {
 witan_status sim_world_make(witan_simulation *self, witan_diag *diag);
 void sim_world_fini(witan_simulation *self);
 
-/* jobs.c: runs on a worker. */
+/* jobs.c: what a message carries. */
+void sim_digest_message(uint8_t out[WITAN_DIGEST_SIZE], const witan_message *message);
+/* Runs on a worker. */
 void sim_job_run(void *seat, size_t worker);
 witan_status sim_job_failure(const sim_seat *seat, witan_diag *diag);
 

@@ -152,9 +152,14 @@ describe(witan_simulation *self, witan_diag *diag)
     witan_partition_histogram(&self->world.partition, &self->world.train,
                               self->histogram);
 
-    witan_world_digest(&self->world, &self->config_text, self->world_digest);
+    witan_text identity;
+    witan_text_init(&identity, self->allocator, WITAN_CONFIG_BYTES_MAX * 4);
+    witan_config_identity(self->config, &identity);
+    witan_status status = identity.status;
+    witan_world_digest(&self->world, &identity, self->world_digest);
     memcpy(self->digest, self->world_digest, sizeof self->digest);
-    return WITAN_OK;
+    witan_text_fini(&identity);
+    return status == WITAN_OK ? status : out_of_memory(diag);
 }
 
 witan_status

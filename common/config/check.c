@@ -1,5 +1,4 @@
 /* check.c - what single keys cannot say: combinations. */
-#include <math.h>
 #include <string.h>
 
 #include "config/config.h"
@@ -85,13 +84,27 @@ check_round(const witan_config *self, witan_diag *diag)
             "either",
             self->participation, self->clients);
     }
-    /* Whatever way the share is rounded, more than this many are never asked. */
-    if ((double)self->round.minimum_clients > ceil(asked)) {
+    size_t most = (size_t)(asked + 0.5); /* that the coordinator asks */
+    if (self->round.minimum_clients > most) {
+        return witan_diag_fail(diag, WITAN_E_CONFIG,
+                               "round.minimum_clients: %zu answers can never come, %zu "
+                               "of %zu clients are asked; lower it",
+                               self->round.minimum_clients, most, self->clients);
+    }
+    if (self->round.target_clients > most) {
         return witan_diag_fail(
             diag, WITAN_E_CONFIG,
-            "round.minimum_clients: %zu answers can never come, %.0f "
-            "of %zu clients are asked; lower it",
-            self->round.minimum_clients, ceil(asked), self->clients);
+            "round.target_clients: %zu answers can never come, %zu "
+            "of %zu clients are asked; lower it, or use 0 for all of them",
+            self->round.target_clients, most, self->clients);
+    }
+    if (self->round.target_clients != 0 &&
+        self->round.target_clients < self->round.minimum_clients) {
+        return witan_diag_fail(diag, WITAN_E_CONFIG,
+                               "round.target_clients: %zu is below "
+                               "round.minimum_clients %zu; raise it, or "
+                               "use 0",
+                               self->round.target_clients, self->round.minimum_clients);
     }
     if (self->faults.dropout > 0.0 && self->round.deadline <= 0.0) {
         return witan_diag_fail(

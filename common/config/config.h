@@ -103,9 +103,12 @@ typedef struct witan_config {
 
     struct {
         size_t minimum_clients; /* knowledge needed to fuse, >= 1 */
-        double deadline;    /* simulated seconds from the opening, 0 = wait for all */
-        int late;           /* 0 drop, 1 keep: use late knowledge next round */
-        size_t maximum_age; /* rounds; late = keep */
+        size_t target_clients;  /* knowledge that is enough after grace, 0 = all */
+        double grace;           /* seconds to wait for more than that */
+        double deadline;        /* seconds from the opening, 0 = wait for all */
+        double absence;         /* seconds that an absent client is awaited, 0 = ever */
+        int late;               /* 0 drop, 1 keep: use late knowledge next round */
+        size_t maximum_age;     /* rounds; late = keep */
     } round;
 
     struct {              /* what the simulated world does to clients */
@@ -159,6 +162,10 @@ WITAN_NODISCARD witan_status witan_config_check(const witan_config *self,
 /* The resolved config as JSON, every key, in table order, numbers that read back to the
  * same bits; 2-space indented, final newline. */
 void witan_config_write(const witan_config *self, witan_text *out);
+
+/* The same without keys that were added after digests of runs were published and are
+ * at their default: what digests are taken over. */
+void witan_config_identity(const witan_config *self, witan_text *out);
 
 /* docs/config.md, generated from the table. */
 void witan_config_document(witan_text *out);

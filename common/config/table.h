@@ -25,6 +25,7 @@ typedef struct witan_config_key {
     const char *const *words; /* choices, NULL-terminated */
     const char *initial;      /* default, written as --set takes it */
     const char *help;         /* one line */
+    bool later; /* younger than published digests: no part of them at its default */
 } witan_config_key;
 
 enum {

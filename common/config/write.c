@@ -1,5 +1,6 @@
 /* write.c - a config as JSON: the table in its order, sections as objects. */
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "config/models.h"
@@ -47,8 +48,18 @@ sections(const char *path)
     return shared_sections(path, path);
 }
 
-void
-witan_config_write(const witan_config *self, witan_text *out)
+static bool
+is_default(const witan_config_key *key, const witan_config *config)
+{
+    const void *place = witan_config_key_value(key, config);
+    double initial = strtod(key->initial, NULL);
+    WITAN_ASSERT(key->type == WITAN_KEY_INTEGER || key->type == WITAN_KEY_NUMBER);
+    return key->type == WITAN_KEY_INTEGER ? (double)*(const uint64_t *)place == initial
+                                          : *(const double *)place == initial;
+}
+
+static void
+write_keys(const witan_config *self, witan_text *out, bool identity)
 {
     size_t count;
     const witan_config_key *keys = witan_config_keys(&count);
@@ -58,6 +69,9 @@ witan_config_write(const witan_config *self, witan_text *out)
     witan_text_format(out, "{");
     for (size_t i = 0; i < count; i++) {
         const char *path = keys[i].path;
+        if (identity && keys[i].later && is_default(&keys[i], self)) {
+            continue;
+        }
         size_t depth = shared_sections(before, path);
         for (size_t open = sections(before); open > depth; open--) {
             witan_text_format(out, "\n%*s}", (int)(2 * open), "");
@@ -81,4 +95,16 @@ witan_config_write(const witan_config *self, witan_text *out)
         witan_text_format(out, "\n%*s}", (int)(2 * open), "");
     }
     witan_text_format(out, "\n}\n");
+}
+
+void
+witan_config_write(const witan_config *self, witan_text *out)
+{
+    write_keys(self, out, false);
+}
+
+void
+witan_config_identity(const witan_config *self, witan_text *out)
+{
+    write_keys(self, out, true);
 }

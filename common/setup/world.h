@@ -52,8 +52,8 @@ WITAN_NODISCARD witan_status witan_world_package(uint8_t **out, size_t *size,
                                                  const witan_allocator *allocator,
                                                  witan_diag *diag);
 
-/* Digest of the resolved config's text, the data sets and the partition: two runs
- * with different ones are not of one experiment. */
+/* Digest of the text that witan_config_identity gives, the data sets and the partition:
+ * two runs with different ones are not of one experiment. */
 void witan_world_digest(const witan_world *self, const witan_text *config,
                         uint8_t out[32]);
 

@@ -56,6 +56,8 @@ defaults_are_the_embedded_experiment(void)
           c.distill.batch == 0);
     CHECK(c.distill.loss == WITAN_DISTILL_KL);
     CHECK(c.round.minimum_clients == 1 && c.round.deadline == 0.0 && c.round.late == 0);
+    CHECK(c.round.target_clients == 0 && c.round.grace == 0.0 &&
+          c.round.absence == 60.0);
     CHECK(c.round.maximum_age == 1);
     CHECK(c.faults.dropout == 0.0 && c.faults.straggler == 0.0);
     CHECK(c.faults.slowdown == 4.0 && c.faults.speed == 10000.0);
@@ -406,6 +408,13 @@ combinations_are_checked(void)
     CHECK_STRING(CHECKED("round.minimum_clients=10"), "");
     CHECK_CONTAINS(CHECKED("round.minimum_clients=6", "participation=0.5"), "5 of 10");
     CHECK_STRING(CHECKED("round.minimum_clients=5", "participation=0.5"), "");
+    CHECK_CONTAINS(CHECKED("round.minimum_clients=3", "participation=0.24"), "2 of 10");
+    CHECK_CONTAINS(CHECKED("round.target_clients=11"), "11 answers can never come");
+    CHECK_CONTAINS(CHECKED("round.target_clients=6", "participation=0.5"), "5 of 10");
+    CHECK_STRING(CHECKED("round.target_clients=5", "participation=0.5"), "");
+    CHECK_CONTAINS(CHECKED("round.target_clients=3", "round.minimum_clients=4"),
+                   "3 is below round.minimum_clients 4");
+    CHECK_STRING(CHECKED("round.target_clients=4", "round.minimum_clients=4"), "");
     CHECK_CONTAINS(CHECKED("participation=0.09"), "less than one");
     CHECK_STRING(CHECKED("participation=0.1"), "");
     CHECK_CONTAINS(CHECKED("data.partition.key=file"), "data.partition.path: needed");
@@ -525,7 +534,7 @@ table_is_sound(void)
 {
     size_t count;
     const witan_config_key *keys = witan_config_keys(&count);
-    CHECK(count == 67);
+    CHECK(count == 70);
     for (size_t i = 0; i < count; i++) {
         char range[256];
         CHECK(strlen(keys[i].path) < WITAN_KEY_PATH_MAX);

@@ -73,7 +73,10 @@ set_everything(void)
         "fusion.minimum_weight=0.015625",
         "fusion.include_self=false",
         "round.minimum_clients=3",
+        "round.target_clients=4",
+        "round.grace=0.5",
         "round.deadline=1.2345",
+        "round.absence=7",
         "round.late=keep",
         "round.maximum_age=8",
     };
@@ -180,6 +183,8 @@ coordinator(void)
     CHECK(out.seed == 77 && out.clients == 17 && out.rounds == 13);
     CHECK(out.participation == 0.25 && out.minimum_clients == 3);
     CHECK(out.deadline_ms == 1235); /* rounded up */
+    CHECK(out.target_clients == 4 && out.grace_ms == 500 && out.absence_ms == 7000);
+    CHECK(!out.presence);
     CHECK(out.keep_late && out.maximum_age == 8);
     CHECK(out.fusion.combine == WITAN_COMBINE_LOGIT && out.fusion.beta == 3.5);
     CHECK(out.fusion.divergence == WITAN_DIVERGENCE_HELLINGER);
