@@ -220,7 +220,7 @@ witan_dataset_copy_scale(witan_dataset *self, const witan_dataset *from,
         self->channels != from->channels) {
         return witan_diag_fail(diag, WITAN_E_DATA,
                                "rows of %zux%zux%zu cannot take the scale of rows of "
-                               "%zux%zux%zu; use data of one shape",
+                               "%zux%zux%zu; use sets of the same shape",
                                self->height, self->width, self->channels, from->height,
                                from->width, from->channels);
     }

@@ -202,7 +202,7 @@ scale_is_copied(void)
     CHECK(memcmp(a.shift, b.shift, 3 * sizeof *a.shift) == 0);
     CHECK_STATUS(witan_dataset_copy_scale(&c, &a, heap, &diag), WITAN_E_DATA);
     CHECK_STRING(diag.message, "rows of 4x4x1 cannot take the scale of rows of 4x4x3; "
-                               "use data of one shape");
+                               "use sets of the same shape");
     a.height = 2; /* as many numbers, another shape */
     a.width = 8;
     CHECK_STATUS(witan_dataset_copy_scale(&b, &a, heap, NULL), WITAN_E_DATA);
