@@ -28,7 +28,8 @@ typedef struct witan_door_config {
     size_t message_max;        /* bytes of a frame; longer ones end their connection */
     size_t connections_max;    /* open connections, half-open ones included */
     size_t unread_max;         /* bytes a connection may have sent beyond what was
-                                  delivered, before it is cut */
+                                  delivered, before it is cut; raised to what honest
+                                  ones may have on the way: 10 frames and 1.5 MiB */
     const witan_log *log;      /* nullable; called from internal threads too */
 } witan_door_config;
 
@@ -49,7 +50,7 @@ const char *witan_door_endpoint(const witan_door *self);
 
 /* Replaces the list of admitted keys (an empty one admits nobody, and so it starts) and
  * shuts live connections of keys that are no longer in it. Errors: E_MEMORY (the old
- * list stands). Cost O(count). */
+ * list stands). Cost O(count log count). */
 WITAN_NODISCARD witan_status witan_door_admit(witan_door *self,
                                               const uint8_t (*keys)[WITAN_DOOR_KEY],
                                               size_t count);
@@ -67,7 +68,7 @@ typedef struct witan_door_frame {
 bool witan_door_receive(witan_door *self, witan_door_frame *out);
 
 /* Without waiting. Errors: E_UNREACHABLE (that connection is gone), E_BUSY (its queue
- * is full; try again), E_IO. */
+ * is full; try again), E_LIMIT (longer than message_max), E_IO. */
 witan_status witan_door_send(witan_door *self, const uint8_t *route, size_t route_size,
                              const void *bytes, size_t size);
 

@@ -41,9 +41,10 @@ witan_link_state witan_link_state_of(witan_link *self);
 /* The next frame, without waiting, borrowed until the next receive; false when there is
  * none. Messages of more than one part are dropped. */
 bool witan_link_receive(witan_link *self, const uint8_t **bytes, size_t *size);
-/* Without waiting. Errors: E_BUSY (queue full or not connected), E_IO. */
+/* Without waiting. Errors: E_BUSY (queue full or not OPEN), E_LIMIT (longer than
+ * message_max), E_IO. */
 witan_status witan_link_send(witan_link *self, const void *bytes, size_t size);
-/* As witan_door_wait. */
+/* As witan_door_wait; a change of state ends the wait early too. */
 bool witan_link_wait(witan_link *self, const int *files, size_t count, int timeout_ms);
 
 /* Whether a TCP connection to the endpoint can be made within timeout_ms: for `doctor`.
