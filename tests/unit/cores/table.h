@@ -123,6 +123,13 @@ table_take(table *self, witan_message *message)
     CHECK(message->labels.bytes == NULL && message->parameters == NULL);
 }
 
+/* PRESENT, ABSENT, REMOVED. */
+static inline void
+table_seat(table *self, witan_coordinator_event_kind kind, uint32_t client)
+{
+    table_step(self, &(witan_coordinator_event){.kind = kind, .client = client});
+}
+
 /* Probabilities [TABLE_ROWS, TABLE_CLASSES] of client and round, always the same. */
 static inline void
 table_rows(float *p, uint32_t client, uint32_t round)

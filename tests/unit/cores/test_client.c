@@ -207,6 +207,94 @@ without_exchange(void)
           runs(actions, WITAN_CLIENT_JOB_TRAIN, 2));
 }
 
+/* --- said again, restored --------------------------------------------------------- */
+
+static void
+repeated_messages_are_answered_again(void)
+{
+    witan_client self = client_in(WITAN_CLIENT_WAITING);
+    for (int i = 0; i < 2; i++) {
+        witan_client_actions actions = open_round(&self, 3);
+        CHECK(sends(actions, WITAN_MESSAGE_KNOWLEDGE, 3) &&
+              actions.job == WITAN_CLIENT_JOB_NONE);
+        CHECK(self.phase == WITAN_CLIENT_WAITING);
+    }
+    self = client_in(WITAN_CLIENT_DISTILLING);
+    CHECK(idle(say(&self, WITAN_MESSAGE_FUSED, 3))); /* it is at it */
+    (void)job_done(&self);
+    for (int i = 0; i < 2; i++) {
+        witan_client_actions actions = say(&self, WITAN_MESSAGE_FUSED, 3);
+        CHECK(sends(actions, WITAN_MESSAGE_DONE, 3) &&
+              actions.job == WITAN_CLIENT_JOB_NONE);
+        CHECK(self.phase == WITAN_CLIENT_IDLE);
+    }
+    CHECK(idle(say(&self, WITAN_MESSAGE_FUSED, 2)) &&
+          idle(say(&self, WITAN_MESSAGE_FUSED, 4)) && idle(open_round(&self, 3)));
+    (void)open_round(&self, 4);
+    CHECK(idle(say(&self, WITAN_MESSAGE_FUSED, 3))); /* that round is over */
+
+    witan_client alone;
+    witan_client_init(&alone, 1, false);
+    (void)open_round(&alone, 0);
+    CHECK(idle(open_round(&alone, 0))); /* it is at it */
+    (void)job_done(&alone);
+    CHECK(sends(open_round(&alone, 0), WITAN_MESSAGE_DONE, 0));
+    CHECK(idle(say(&alone, WITAN_MESSAGE_FUSED, 0)));
+    (void)open_round(&alone, 2);
+    (void)job_done(&alone);
+    CHECK(idle(open_round(&alone, 0)) && idle(open_round(&alone, 1)));
+    CHECK(sends(open_round(&alone, 2), WITAN_MESSAGE_DONE, 2));
+
+    witan_client_init(&alone, 1, true); /* nothing was ever done */
+    CHECK(idle(say(&alone, WITAN_MESSAGE_FUSED, 0)));
+}
+
+static witan_client
+restored(bool exchanges, witan_client_phase phase, uint32_t round, uint64_t unopened,
+         witan_status expected)
+{
+    witan_client self;
+    witan_client_init(&self, 2, exchanges);
+    CHECK_STATUS(witan_client_restore(&self, phase, round, unopened), expected);
+    CHECK(self.id == 2 && (expected == WITAN_OK ? self.phase == phase
+                                                : self.phase == WITAN_CLIENT_IDLE &&
+                                                      self.unopened == 0));
+    return self;
+}
+
+static void
+goes_on_from_a_snapshot(void)
+{
+    witan_client self = restored(true, WITAN_CLIENT_WAITING, 3, 4, WITAN_OK);
+    CHECK(sends(open_round(&self, 3), WITAN_MESSAGE_KNOWLEDGE, 3));
+    CHECK(runs(say(&self, WITAN_MESSAGE_FUSED, 3), WITAN_CLIENT_JOB_DISTILL, 3));
+
+    self = restored(true, WITAN_CLIENT_WAITING, 3, 4, WITAN_OK);
+    CHECK(idle(say(&self, WITAN_MESSAGE_FUSED, 2)) && idle(open_round(&self, 2)));
+    CHECK(runs(open_round(&self, 4), WITAN_CLIENT_JOB_TRAIN, 4));
+
+    self = restored(true, WITAN_CLIENT_IDLE, 3, 4, WITAN_OK);
+    CHECK(idle(open_round(&self, 3)));
+    CHECK(sends(say(&self, WITAN_MESSAGE_FUSED, 3), WITAN_MESSAGE_DONE, 3));
+    CHECK(runs(open_round(&self, 4), WITAN_CLIENT_JOB_TRAIN, 4));
+
+    self = restored(true, WITAN_CLIENT_IDLE, 0, 0, WITAN_OK); /* never did anything */
+    CHECK(idle(say(&self, WITAN_MESSAGE_FUSED, 0)));
+    CHECK(runs(open_round(&self, 0), WITAN_CLIENT_JOB_TRAIN, 0));
+
+    self = restored(false, WITAN_CLIENT_IDLE, UINT32_MAX, (uint64_t)UINT32_MAX + 1,
+                    WITAN_OK);
+    CHECK(sends(open_round(&self, UINT32_MAX), WITAN_MESSAGE_DONE, UINT32_MAX));
+
+    (void)restored(true, WITAN_CLIENT_TRAINING, 3, 4, WITAN_E_INVALID);
+    (void)restored(true, WITAN_CLIENT_DISTILLING, 3, 4, WITAN_E_INVALID);
+    (void)restored(true, (witan_client_phase)77, 3, 4, WITAN_E_INVALID);
+    (void)restored(false, WITAN_CLIENT_WAITING, 3, 4, WITAN_E_INVALID);
+    (void)restored(true, WITAN_CLIENT_WAITING, 0, 0, WITAN_E_INVALID);
+    (void)restored(true, WITAN_CLIENT_WAITING, 3, 5, WITAN_E_INVALID);
+    (void)restored(true, WITAN_CLIENT_IDLE, 3, 3, WITAN_E_INVALID);
+}
+
 int
 main(void)
 {
@@ -218,5 +306,7 @@ main(void)
     RUN(opened_while_busy);
     RUN(rounds_that_are_done_stay_done);
     RUN(without_exchange);
+    RUN(repeated_messages_are_answered_again);
+    RUN(goes_on_from_a_snapshot);
     return witan_test_finish();
 }
