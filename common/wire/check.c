@@ -110,8 +110,9 @@ check_metric(const check *self, const char *field, const witan_packet_metric *me
 }
 
 static witan_status
-check_offer(const check *self, const witan_packet_offer *offer)
+check_offer(const check *self, const witan_packet *packet)
 {
+    const witan_packet_offer *offer = &packet->is.offer;
     WITAN_TRY(check_round(self, offer->round));
     WITAN_TRY(check_number(self, "kind", offer->kind, 0, WITAN_PACKET_PARAMETERS));
     bool parameters = offer->kind == WITAN_PACKET_PARAMETERS;
@@ -122,7 +123,9 @@ check_offer(const check *self, const witan_packet_offer *offer)
     WITAN_TRY(check_number(self, "classes", offer->classes, 1,
                            parameters ? WITAN_PARAMETERS_MAX : WITAN_CLASSES_MAX));
     WITAN_TRY(check_number(self, "total", offer->total, 1, WITAN_UPLOAD_BYTES_MAX));
-    WITAN_TRY(check_number(self, "samples", offer->samples, 0, WITAN_SAMPLES_MAX));
+    if (packet->kind == WITAN_PACKET_KNOWLEDGE) {
+        WITAN_TRY(check_number(self, "samples", offer->samples, 0, WITAN_SAMPLES_MAX));
+    }
     size_t size = witan_soft_labels_size((witan_codec)offer->codec, (size_t)offer->rows,
                                          (size_t)offer->classes);
     if (offer->total != size) {
@@ -229,7 +232,7 @@ witan_packet_check(const witan_packet *packet, witan_status failure, witan_diag 
         return check_round(&self, packet->is.open.round);
     case WITAN_PACKET_KNOWLEDGE:
     case WITAN_PACKET_FUSED:
-        return check_offer(&self, &packet->is.offer);
+        return check_offer(&self, packet);
     case WITAN_PACKET_ACCEPTED:
         return check_round(&self, packet->is.accepted.round);
     case WITAN_PACKET_REFUSED:
