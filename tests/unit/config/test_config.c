@@ -529,6 +529,37 @@ written_config_reads_back_to_the_same_bits(void)
     }
 }
 
+/* Keys that came later are part of a digest only when they say something. */
+static void
+identity_leaves_young_defaults_out(void)
+{
+    static const char *const young[] = {"target_clients", "grace", "absence"};
+    static const char *const settings[] = {"round.target_clients=2", "round.grace=1.5",
+                                           "round.absence=0"};
+    const witan_allocator *heap = witan_allocator_default();
+    witan_config config;
+    witan_diag diag = {0};
+    CHECK_STATUS(witan_config_init(&config, heap), WITAN_OK);
+    for (size_t i = 0; i <= 3; i++) { /* the first i of them say something */
+        witan_text text = config_text(&config), identity;
+        witan_text_init(&identity, heap, (size_t)1 << 24);
+        witan_config_identity(&config, &identity);
+        CHECK_STATUS(identity.status, WITAN_OK);
+        for (size_t k = 0; k < 3; k++) {
+            CHECK(strstr(text.data, young[k]) != NULL);
+            CHECK((strstr(identity.data, young[k]) != NULL) == (k < i));
+        }
+        CHECK((identity.length == text.length) == (i == 3));
+        CHECK_STRING(read_message(identity.data, identity.length), "");
+        witan_text_fini(&text);
+        witan_text_fini(&identity);
+        if (i < 3) {
+            CHECK_STATUS(witan_config_set(&config, settings[i], heap, &diag), WITAN_OK);
+        }
+    }
+    witan_config_fini(&config, heap);
+}
+
 static void
 table_is_sound(void)
 {
@@ -591,6 +622,7 @@ main(void)
     RUN(failed_file_changes_nothing);
     RUN(combinations_are_checked);
     RUN(written_config_reads_back_to_the_same_bits);
+    RUN(identity_leaves_young_defaults_out);
     RUN(table_is_sound);
     RUN(every_allocation_may_fail);
     return witan_test_finish();

@@ -16,10 +16,10 @@
 #define RUN_SMALL                                                                      \
     "rounds=4", "clients=4", "models=linear,mlp(8)", "data.limit=500",                 \
         "transfer.samples=60", "save.seconds=0", "save.models=false"
+#define RUN_SLOW "faults.straggler=0.5", "faults.slowdown=8", "faults.speed=1000"
 /* Somebody is late or gone in every round, and what is late is used. */
 #define RUN_FAULTS                                                                     \
-    "faults.dropout=0.2", "faults.straggler=0.5", "faults.slowdown=8",                 \
-        "faults.speed=1000", "round.deadline=0.6", "round.late=keep",                  \
+    "faults.dropout=0.2", RUN_SLOW, "round.deadline=0.6", "round.late=keep",           \
         "round.maximum_age=2"
 
 typedef struct run_options {

@@ -59,6 +59,31 @@ evaluation_changes_no_model(void)
     run_free(&b);
 }
 
+/* Half of the clients are slow; two answers are enough. */
+static void
+enough_answers_end_the_waiting(void)
+{
+    static const char *const all[] = {RUN_SMALL, RUN_SLOW, NULL};
+    static const char *const two[] = {RUN_SMALL, RUN_SLOW, "round.target_clients=2",
+                                      NULL};
+    static const char *const patient[] = {RUN_SMALL, RUN_SLOW, "round.target_clients=2",
+                                          "round.grace=1000000", NULL};
+    run_result a = run(run_directory("all"), &(run_options){0}, all);
+    run_result b = run(run_directory("two"), &(run_options){0}, two);
+    run_result c = run(run_directory("patient"), &(run_options){0}, patient);
+    CHECK(a.status == WITAN_OK && b.status == WITAN_OK && c.status == WITAN_OK);
+    CHECK(a.late == 0 && b.late > 0 && c.late == 0);
+    CHECK(a.metrics_size == c.metrics_size &&
+          memcmp(a.metrics, c.metrics, a.metrics_size) == 0);
+    CHECK(b.own.mean != a.own.mean);
+    const char *exchange = strstr(a.metrics, "\"exchange\":\"");
+    CHECK(exchange != NULL && strspn(exchange + 12, "0123456789abcdef") == 64);
+    CHECK(exchange != NULL && strstr(b.metrics, exchange) == NULL);
+    run_free(&a);
+    run_free(&b);
+    run_free(&c);
+}
+
 static run_result
 run_strategy(const char *key, const char *more)
 {
@@ -254,6 +279,7 @@ int
 main(void)
 {
     RUN(threads_change_no_bit);
+    RUN(enough_answers_end_the_waiting);
     RUN(the_seed_changes_everything);
     RUN(evaluation_changes_no_model);
     RUN(every_strategy_runs);
