@@ -3,6 +3,7 @@
 #include "transport/door.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -129,7 +130,8 @@ make_sockets(witan_door *self, const witan_door_config *config, bool six)
         return false;
     }
     self->monitor = witan_monitor_new(self->context, self->router, EVENTS);
-    return self->monitor != NULL;
+    self->spare_file = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    return self->monitor != NULL && self->spare_file >= 0;
 }
 
 /* Signals stay with the program's own threads. */

@@ -1,6 +1,9 @@
-/* link.c - see link.h. A name is looked up as an IPv4 address: with IPv6 on, libzmq
- * takes the first IPv6 address of a name and tries no other, so that "localhost" would
- * miss a coordinator on 127.0.0.1. An IPv6 address is written in brackets. */
+/* link.c - see link.h. ZMQ_IMMEDIATE stays off: with it, libzmq drops what came in and
+ * was not read yet when the other side closes, so that last words get lost. Instead,
+ * nothing is handed to libzmq before the handshake is done. A name is looked up as an
+ * IPv4 address: with IPv6 on, libzmq takes the first IPv6 address of a name and tries
+ * no other, so that "localhost" would miss a coordinator on 127.0.0.1. An IPv6 address
+ * is written in brackets. */
 #include "transport/link.h"
 
 #include <errno.h>
@@ -35,7 +38,6 @@ configure(void *socket, const witan_link_config *config, bool six)
     const witan_socket_option settings[] = {
         {ZMQ_LINGER, 0},
         {ZMQ_IPV6, six},
-        {ZMQ_IMMEDIATE, 1}, /* no queue for a connection that is not there */
         {ZMQ_SNDHWM, QUEUE_FRAMES},
         {ZMQ_RCVHWM, QUEUE_FRAMES},
         {ZMQ_RECONNECT_IVL, 500},
@@ -173,7 +175,7 @@ witan_link_send(witan_link *self, const void *bytes, size_t size)
     }
     drain_monitor(self);
     if (self->state != WITAN_LINK_OPEN) {
-        return WITAN_E_BUSY; /* libzmq would queue it, and lose it if not let in */
+        return WITAN_E_BUSY;
     }
     do {
         sent = zmq_send(self->socket, bytes, size, ZMQ_DONTWAIT);

@@ -33,8 +33,10 @@ typedef enum witan_link_state {
     WITAN_LINK_CONNECTING,
     WITAN_LINK_OPEN,    /* CURVE handshake done: the door let us in */
     WITAN_LINK_REFUSED, /* something answers there, but it does not let us in, or is not
-                           the coordinator that we know */
-    WITAN_LINK_LOST,    /* was open once; the library tries again by itself */
+                           the coordinator that we know; close it, the library may not
+                           try again */
+    WITAN_LINK_LOST,    /* was open once; the library tries again by itself, and sends
+                           what was still queued when it is OPEN again */
 } witan_link_state;
 witan_link_state witan_link_state_of(witan_link *self);
 
