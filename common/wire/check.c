@@ -1,3 +1,4 @@
+#include <float.h>
 #include <string.h>
 
 #include "knowledge/soft_labels.h"
@@ -94,7 +95,7 @@ static witan_status
 check_double(const check *self, const char *field, double value, double least,
              double most)
 {
-    if (isnan(value) || (isfinite(value) && value >= least && value <= most)) {
+    if (isnan(value) || (value >= least && value <= most)) {
         return WITAN_OK;
     }
     return witan_diag_fail(self->diag, self->failure, "%s: %s is out of its range",
@@ -105,7 +106,7 @@ static witan_status
 check_metric(const check *self, const char *field, const witan_packet_metric *metric)
 {
     WITAN_TRY(check_double(self, field, metric->accuracy, 0.0, 1.0));
-    WITAN_TRY(check_double(self, field, metric->loss, -INFINITY, INFINITY));
+    WITAN_TRY(check_double(self, field, metric->loss, -DBL_MAX, DBL_MAX));
     return check_double(self, field, metric->ece, 0.0, 1.0);
 }
 
@@ -187,10 +188,10 @@ static witan_status
 check_done(const check *self, const witan_packet *packet)
 {
     WITAN_TRY(check_round(self, packet->is.done.round));
-    WITAN_TRY(check_double(self, "train_loss", packet->is.done.train_loss, -INFINITY,
-                           INFINITY));
-    WITAN_TRY(check_double(self, "distill_loss", packet->is.done.distill_loss,
-                           -INFINITY, INFINITY));
+    WITAN_TRY(check_double(self, "train_loss", packet->is.done.train_loss, -DBL_MAX,
+                           DBL_MAX));
+    WITAN_TRY(check_double(self, "distill_loss", packet->is.done.distill_loss, -DBL_MAX,
+                           DBL_MAX));
     WITAN_TRY(check_metric(self, "own_before", &packet->is.done.own_before));
     WITAN_TRY(check_metric(self, "own_after", &packet->is.done.own_after));
     WITAN_TRY(check_metric(self, "global_before", &packet->is.done.global_before));
