@@ -39,7 +39,8 @@ witan_hello_pack(uint8_t *out, size_t room, size_t *size, const witan_hello *hel
     if (!witan_hello_is_valid(hello)) {
         return WITAN_E_INVALID;
     }
-    Witan__V1__Hello message = WITAN__V1__HELLO__INIT;
+    Witan__V1__Hello message;
+    witan__v1__hello__init(&message);
     message.version_min = hello->version_min;
     message.version_max = hello->version_max;
     message.capabilities = hello->capabilities;
@@ -85,7 +86,8 @@ witan_welcome_pack(uint8_t *out, size_t room, size_t *size,
     if (!witan_welcome_is_valid(welcome)) {
         return WITAN_E_INVALID;
     }
-    Witan__V1__Welcome message = WITAN__V1__WELCOME__INIT;
+    Witan__V1__Welcome message;
+    witan__v1__welcome__init(&message);
     message.version = welcome->version;
     message.capabilities = welcome->capabilities;
     message.program = witan_wire_text(welcome->program);
