@@ -120,6 +120,31 @@ witan_alert_read(witan_alert *out, const uint8_t *frame, size_t size)
     return WITAN_OK;
 }
 
+void
+witan_federation_id(uint8_t out[WITAN_DIGEST_SIZE],
+                    const uint8_t coordinator_sign[WITAN_KEY_SIZE])
+{
+    witan_digest digest;
+
+    witan_digest_init(&digest);
+    witan_digest_update(&digest, coordinator_sign, WITAN_KEY_SIZE);
+    witan_digest_final(&digest, out);
+}
+
+void
+witan_session_prologue(uint8_t out[WITAN_PROLOGUE_SIZE],
+                       const uint8_t federation[WITAN_DIGEST_SIZE],
+                       const uint8_t client_curve_key[WITAN_KEY_SIZE])
+{
+    static const char name[] = "WITAN-noise-v1";
+    const size_t head = sizeof name - 1;
+
+    _Static_assert(sizeof name - 1 == 14, "the size in the header");
+    memcpy(out, name, head);
+    memcpy(out + head, federation, WITAN_DIGEST_SIZE);
+    memcpy(out + head + WITAN_DIGEST_SIZE, client_curve_key, WITAN_KEY_SIZE);
+}
+
 static witan_session *
 new_session(const witan_identity *identity)
 {

@@ -16,6 +16,7 @@
 #ifndef WITAN_SECURE_SESSION_H
 #define WITAN_SECURE_SESSION_H
 
+#include "base/digest.h"
 #include "secure/identity.h"
 
 enum {
@@ -75,6 +76,18 @@ WITAN_NODISCARD witan_status witan_alert_read(witan_alert *out, const uint8_t *f
                                               size_t size);
 
 typedef struct witan_session witan_session;
+
+/* What names a federation: BLAKE2b-256 of the coordinator's signing key. */
+void witan_federation_id(uint8_t out[WITAN_DIGEST_SIZE],
+                         const uint8_t coordinator_sign[WITAN_KEY_SIZE]);
+
+/* The prologue of a session over a CURVE connection (docs/protocol.md). */
+enum {
+    WITAN_PROLOGUE_SIZE = 14 + WITAN_DIGEST_SIZE + WITAN_KEY_SIZE
+};
+void witan_session_prologue(uint8_t out[WITAN_PROLOGUE_SIZE],
+                            const uint8_t federation[WITAN_DIGEST_SIZE],
+                            const uint8_t client_curve_key[WITAN_KEY_SIZE]);
 
 /* Both sides must give the same prologue: what the connection already is (protocol
  * name, federation, the CURVE key that the client connected with); a difference fails
