@@ -54,6 +54,17 @@ witan_wire_text_is_plain(const char *text, size_t room, bool lines)
     return true;
 }
 
+bool
+witan_wire_text_copy(char *out, size_t room, const char *text)
+{
+    size_t length = strlen(text);
+    if (length >= room) {
+        return false;
+    }
+    memcpy(out, text, length + 1);
+    return true;
+}
+
 static witan_status
 check_number(const check *self, const char *field, uint64_t value, uint64_t least,
              uint64_t most)

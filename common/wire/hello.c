@@ -20,18 +20,6 @@ unpack(witan_packet_arena *arena, const ProtobufCMessageDescriptor *type,
     return protobuf_c_message_unpack(type, &allocator, size, bytes);
 }
 
-/* Copies a text and its NUL; false when it does not fit. */
-static bool
-take_text(char *out, size_t room, const char *text)
-{
-    size_t length = strlen(text);
-    if (length >= room) {
-        return false;
-    }
-    memcpy(out, text, length + 1);
-    return true;
-}
-
 witan_status
 witan_hello_pack(uint8_t *out, size_t room, size_t *size, const witan_hello *hello)
 {
@@ -60,7 +48,7 @@ witan_hello_unpack(witan_hello *out, const uint8_t *bytes, size_t size)
         &arena, &witan__v1__hello__descriptor, bytes, size);
     witan_hello hello = {0};
     if (message == NULL ||
-        !take_text(hello.program, sizeof hello.program, message->program) ||
+        !witan_wire_text_copy(hello.program, sizeof hello.program, message->program) ||
         (message->token.len != 0 && message->token.len != sizeof hello.token)) {
         return WITAN_E_DATA;
     }
@@ -107,7 +95,8 @@ witan_welcome_unpack(witan_welcome *out, const uint8_t *bytes, size_t size)
         &arena, &witan__v1__welcome__descriptor, bytes, size);
     witan_welcome welcome = {0};
     if (message == NULL ||
-        !take_text(welcome.program, sizeof welcome.program, message->program)) {
+        !witan_wire_text_copy(welcome.program, sizeof welcome.program,
+                              message->program)) {
         return WITAN_E_DATA;
     }
     welcome.version = message->version;

@@ -42,6 +42,9 @@ WITAN_NODISCARD witan_status witan_wire_scan(const ProtobufCMessageDescriptor *t
  * characters (line feeds and tabs pass when `lines`). */
 bool witan_wire_text_is_plain(const char *text, size_t room, bool lines);
 
+/* Copies a text and its NUL; false, and nothing copied, when it does not fit. */
+bool witan_wire_text_copy(char *out, size_t room, const char *text);
+
 /* "ready"; "packet" for a number that is no kind. Static text. */
 const char *witan_packet_kind_name(witan_packet_kind kind);
 

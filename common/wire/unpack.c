@@ -38,12 +38,9 @@ static witan_status
 take_text(char *out, size_t room, const char *packet, const char *field,
           const char *from, witan_diag *diag)
 {
-    size_t length = strlen(from);
-    if (length >= room) {
-        return wrong_size(packet, field, length, diag);
-    }
-    memcpy(out, from, length + 1);
-    return WITAN_OK;
+    return witan_wire_text_copy(out, room, from)
+               ? WITAN_OK
+               : wrong_size(packet, field, strlen(from), diag);
 }
 
 static witan_status

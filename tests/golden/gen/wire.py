@@ -64,7 +64,7 @@ def metric(accuracy, loss, ece):
 
 ENROLL = {"sign_key": pattern(0, 32), "transport_key": pattern(32, 32),
           "proof": pattern(64, 64)}
-ENROLLED = {"client": 99999, "name": "K\u00e4the \U0001f3e5 \u2713", "approved": True}
+ENROLLED = {"client": 99999, "name": "K\u00e4the\u00a0\U0001f3e5 \u2713", "approved": True}
 PLAN = {"client": 3, "name": "a" * 64, "experiment": '{\n\t"seed": 1\n}',
         "embedded_data": True, "transfer_digest": pattern(240, 32),
         "transfer_bytes": 1 << 30, "transfer_rows": 1 << 31, "classes": 65536,
@@ -145,6 +145,8 @@ def refused():
         (data, "done: own_before is one field too many",
          lengthed(11, lengthed(4, b"") * 2)),
         (data, "no protobuf field at byte 0", b"\x00\x00"),
+        (data, "no protobuf field at byte 0", b"\x02\x00"),
+        (data, "no protobuf field at byte 0", b"\x72\x01"),
         (data, "no protobuf field at byte 0", b"\x73"),
         (data, "no protobuf field at byte 0", b"\x74"),
         (data, "no protobuf field at byte 0", b"\x76"),
@@ -185,7 +187,7 @@ def refused():
                                      ("text", 255, REFUSED, "refused"),
                                      ("text", 255, BYE, "bye")):
         bad(f"{body}: {name} has {room + 1} bytes", body, fields, **{name: "a" * (room + 1)})
-        for text in (b"\n", b"\t", b"\x1b[2J", b"a\x7f", b"\xc2\x9b1m", b"\xc2\x80", b"\xff",
+        for text in (b"\n", b"\t", b"\x1b[2J", b"a\x7f", b"\xc2\x9b1m", b"\xc2\x80", b"\xc2\x9f", b"\xff",
                      b"\x80", b"\xc0\x80", b"\xc1\xbf", b"\xe0\x9f\xbf", b"\xed\xa0\x80",
                      b"\xf0\x8f\xbf\xbf", b"\xf4\x90\x80\x80", b"\xf5\x80\x80\x80",
                      b"ok \xe2\x82", b"\xc3"):
@@ -274,7 +276,7 @@ def main():
                           good + handshakes()])
     write("refused.txt", [f"{status}|{message}|{content.hex()}"
                           for status, message, content in bad])
-    structure = [case for case in bad[:24] if case[2]]
+    structure = [case for case in bad[:26] if case[2]]
     corpus("packet", good + [(f"refused-{i}", case[2]) for i, case in enumerate(structure)])
     wide = encode("Hello", HELLO) + b"".join(lengthed(90 + i, b"x") for i in range(16))
     corpus("hello", handshakes() + [("hello-newer", wide), ("hello-twice", b"\x08\x01" * 2)])

@@ -40,7 +40,7 @@ enrolled(witan_packet *out)
 {
     out->kind = WITAN_PACKET_ENROLLED;
     out->is.enrolled.client = 99999;
-    COPY(out->is.enrolled.name, "K\xc3\xa4the \xf0\x9f\x8f\xa5 \xe2\x9c\x93");
+    COPY(out->is.enrolled.name, "K\xc3\xa4the\xc2\xa0\xf0\x9f\x8f\xa5 \xe2\x9c\x93");
     out->is.enrolled.approved = true;
 }
 

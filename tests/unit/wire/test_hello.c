@@ -200,6 +200,13 @@ test_hostile_bytes(void)
     golden[size + 2]++;
     golden[1024] = 0;
     CHECK_STATUS(witan_hello_unpack(&hello, golden, 1025), WITAN_E_DATA);
+    /* A program's name at its limit, and a byte longer. */
+    for (uint8_t length = 63; length <= 64; length++) {
+        uint8_t named[80] = {0x08, 1, 0x10, 1, 0x22, length};
+        memset(named + 6, 'p', length);
+        CHECK_STATUS(witan_hello_unpack(&hello, named, 6 + (size_t)length),
+                     length == 63 ? WITAN_OK : WITAN_E_DATA);
+    }
     /* As many unknown fields as fit. */
     for (size_t i = 0; i + 2 <= 1024; i += 2) {
         golden[i] = 0x78;

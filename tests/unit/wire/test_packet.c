@@ -120,6 +120,13 @@ test_nan_is_one_nan(void)
     witan_packet_arena *arena = arena_new();
     witan_packet packet, back;
     size_t size;
+    static uint8_t plain[SAMPLE_BYTES_MAX];
+    size_t plain_size;
+    sample_named(&packet, "done");
+    packet.is.done.distill_loss = (double)NAN;
+    packet.is.done.own_after.ece = (double)NAN;
+    CHECK_STATUS(witan_packet_pack(plain, sizeof plain, &plain_size, &packet),
+                 WITAN_OK);
     const uint64_t odd[] = {0x7ff0000000000001, 0xfff8000000000000, 0xffffffffffffffff};
     for (size_t i = 0; i < 3; i++) {
         double nan;
@@ -129,6 +136,7 @@ test_nan_is_one_nan(void)
         packet.is.done.own_after.ece = nan;
         CHECK_STATUS(witan_packet_pack(out_bytes, sizeof out_bytes, &size, &packet),
                      WITAN_OK);
+        CHECK(size == plain_size && memcmp(out_bytes, plain, size) == 0);
         CHECK_STATUS(witan_packet_unpack(&back, arena, out_bytes, size, NULL),
                      WITAN_OK);
         CHECK(bits(back.is.done.distill_loss) == 0x7ff8000000000000);

@@ -260,6 +260,26 @@ test_repetition_takes_no_memory(void)
     witan_packet_arena_free(&arena);
 }
 
+static void
+test_budget_grows_with_the_packet(void)
+{
+    witan_packet_arena *arena = arena_new();
+    static const size_t sizes[][2] = {{0, 16384},       {1000, 20384},
+                                      {61439, 262140},  {61440, 262144},
+                                      {131072, 262144}, {SIZE_MAX, 262144}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        ProtobufCAllocator allocator = witan_wire_arena_begin(arena, sizes[i][0]);
+        CHECK(arena->budget == sizes[i][1] && arena->used == 0);
+        size_t budget = arena->budget;
+        uint8_t *first = allocator.alloc(allocator.allocator_data, 1);
+        uint8_t *second = allocator.alloc(allocator.allocator_data, budget - 16);
+        CHECK(first != NULL && second == first + 16);
+        CHECK(allocator.alloc(allocator.allocator_data, 1) == NULL);
+        CHECK(allocator.alloc(allocator.allocator_data, SIZE_MAX) == NULL);
+    }
+    witan_packet_arena_free(&arena);
+}
+
 /* The belt behind it: protobuf-c alone, with and without a budget. */
 static void *
 counted(void *context, size_t size)
@@ -370,6 +390,7 @@ main(void)
     RUN(test_every_truncation);
     RUN(test_random_flips);
     RUN(test_repetition_takes_no_memory);
+    RUN(test_budget_grows_with_the_packet);
     RUN(test_budget_holds_without_the_scan);
     RUN(test_what_passes_fits_the_budget);
     RUN(test_arena_that_is_too_small);
