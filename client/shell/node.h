@@ -3,7 +3,8 @@
  * simulator's (client/core/learner.h) or a foreign model behind the same table.
  * State directory (0700): identity.key, membership.key (pinned coordinator, endpoint,
  * pre-shared key), settings.json (data and model as given to `join`), transfer.bin,
- * state.safetensors (parameters, optimiser, core snapshot), knowledge.bin, lock.
+ * state.safetensors (parameters, optimiser, core snapshot, knowledge that is offered),
+ * status.json (for people), model.safetensors (at the end), lock.
  * Crash safety: after kill -9 it goes on from the last snapshot (after training, after
  * distilling); what was uploaded is not computed or sent again beyond one chunk.
  * Threads: one caller; learning runs on an internal thread. */
@@ -33,10 +34,12 @@ typedef struct witan_node_options {
                                            say goodbye; 2 = at once */
     void (*say)(void *context, const char *line); /* nullable: lines for a person */
     void *context;
-    const witan_clock *clock; /* monotonic, required */
-    const witan_log *log;     /* nullable */
-    uint32_t give_up_ms;      /* 0: try for ever; else E_UNREACHABLE after that long
-                                 without a session */
+    const witan_clock *clock;          /* monotonic, required */
+    const witan_log *log;              /* nullable */
+    uint64_t (*wall_s)(void *context); /* nullable: Unix time, for status.json and the
+                                          doctor's look at clocks */
+    uint32_t give_up_ms; /* 0: try for ever (enrolling: 30 s); else E_UNREACHABLE after
+                            that long without a session */
 } witan_node_options;
 
 typedef struct witan_enrolment {
