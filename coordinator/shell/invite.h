@@ -17,8 +17,9 @@ typedef struct witan_invite_options {
 } witan_invite_options;
 
 /* Draws a token, stores its public half in the ledger, writes the join line into `line`
- * (a secret: the caller shows it once and wipes it). Errors: E_CONFIG (name, ttl),
- * E_STATE (no experiment yet, name or seat taken, no seat free), those of the ledger.
+ * (a secret: the caller shows it once and wipes it). The ledger was opened with the
+ * default allocator. Errors: E_CONFIG (name, ttl, endpoint), E_STATE (no experiment
+ * yet, name or seat taken, no seat free), those of the ledger.
  */
 WITAN_NODISCARD witan_status witan_invite(witan_ledger *ledger,
                                           const witan_invite_options *options,
