@@ -31,7 +31,9 @@ void witan_identity_free(witan_identity **self);
 const witan_public_identity *witan_identity_public(const witan_identity *self);
 /* [32] for CURVE and Noise; borrowed until freed; never copied elsewhere. */
 const uint8_t *witan_identity_transport_secret(const witan_identity *self);
-/* A new transport key; the signing key stays. Errors: E_MEMORY. */
+/* A new transport key; the signing key stays. Not while a handshake borrows the old
+ * one.
+ */
 WITAN_NODISCARD witan_status witan_identity_rotate(witan_identity *self);
 
 /* The key file's text, "WITAN-SECRET-KEY-1" + base64 + checksum, into `file`

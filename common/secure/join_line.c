@@ -103,7 +103,7 @@ newer(witan_diag *diag)
         "the join line was made by a newer version: update witan here");
 }
 
-/* A text with its length before it; false: it does not fit, or holds a NUL. */
+/* A text with its length before it; false: it does not fit. */
 static bool
 take_text(char *out, size_t limit, const uint8_t **at, const uint8_t *end)
 {
@@ -115,7 +115,7 @@ take_text(char *out, size_t limit, const uint8_t **at, const uint8_t *end)
     memcpy(out, *at + 1, length);
     out[length] = '\0';
     *at += 1 + length;
-    return strlen(out) == length;
+    return true;
 }
 
 static const uint8_t *
@@ -143,11 +143,53 @@ read_bytes(witan_join_line *out, const uint8_t *bytes, size_t size, witan_diag *
     at = take(out->token, at, WITAN_TOKEN_ID_SIZE);
     at = take(out->secret, at, WITAN_KEY_SIZE);
     if (!take_text(out->endpoint, WITAN_ENDPOINT_MAX, &at, end) ||
-        !take_text(out->name, WITAN_NAME_MAX, &at, end) || at != end) {
+        !take_text(out->name, WITAN_NAME_MAX, &at, end)) {
         return mistyped(diag);
     }
     WITAN_TRY(witan_endpoint_check(out->endpoint, false, diag));
     return witan_peer_name_check(out->name, diag);
+}
+
+/* Fills `out` from the text without its surroundings; on failure `out` holds rubbish.
+ */
+static witan_status
+read_text(witan_join_line *out, const char *text, size_t size, witan_diag *diag)
+{
+    const size_t prefix = sizeof PREFIX - 1;
+    uint8_t bytes[BYTES_MAX];
+    char again[WITAN_JOIN_LINE_MAX];
+    size_t bytes_size = 0;
+    witan_status status;
+
+    if (size < prefix || strncasecmp(text, PREFIX, prefix - 2) != 0) {
+        return witan_diag_fail(diag, WITAN_E_CONFIG,
+                               "this is no join line: one begins with " PREFIX
+                               " and comes from 'witan invite' at the coordinator");
+    }
+    if (memcmp(text, PREFIX, prefix - 2) == 0 && text[5] > '1' && text[5] <= '9' &&
+        text[6] == ':') {
+        return newer(diag);
+    }
+    if (memcmp(text, PREFIX, prefix) != 0 ||
+        sodium_base642bin(bytes, sizeof bytes, text + prefix, size - prefix, NULL,
+                          &bytes_size, NULL,
+                          sodium_base64_VARIANT_URLSAFE_NO_PADDING) != 0 ||
+        bytes_size < BYTES_MIN) {
+        witan_wipe(bytes, sizeof bytes);
+        return mistyped(diag);
+    }
+    status = read_bytes(out, bytes, bytes_size, diag);
+    if (status == WITAN_OK) {
+        /* One line has one spelling. That covers a NUL in a text, bytes behind the
+         * name, and that libsodium 1.0.18 reads the byte 0xdf as '_'. */
+        witan_join_line_format(out, again);
+        if (strlen(again) != size || !witan_secret_equal(again, text, size)) {
+            status = mistyped(diag);
+        }
+        witan_wipe(again, sizeof again);
+    }
+    witan_wipe(bytes, sizeof bytes);
+    return status;
 }
 
 witan_status
@@ -155,9 +197,6 @@ witan_join_line_parse(witan_join_line *out, const char *text, size_t size,
                       witan_diag *diag)
 {
     static const char space[] = " \t\r\n";
-    const size_t prefix = sizeof PREFIX - 1;
-    uint8_t bytes[BYTES_MAX];
-    size_t bytes_size = 0;
     witan_status status;
 
     memset(out, 0, sizeof *out);
@@ -168,30 +207,10 @@ witan_join_line_parse(witan_join_line *out, const char *text, size_t size,
     while (size > 0 && memchr(space, text[size - 1], sizeof space - 1) != NULL) {
         size--;
     }
-    if (size < prefix || strncasecmp(text, PREFIX, prefix - 2) != 0) {
-        return witan_diag_fail(diag, WITAN_E_CONFIG,
-                               "this is no join line: one begins with " PREFIX
-                               " and comes from 'witan invite' at the coordinator");
-    }
-    if (memcmp(text, PREFIX, prefix - 2) == 0 && text[5] > '1' && text[5] <= '9' &&
-        text[6] == ':') {
-        return newer(diag);
-    }
-    if (memcmp(text, PREFIX, prefix) != 0) {
-        return mistyped(diag);
-    }
-    if (sodium_base642bin(bytes, sizeof bytes, text + prefix, size - prefix, NULL,
-                          &bytes_size, NULL,
-                          sodium_base64_VARIANT_URLSAFE_NO_PADDING) != 0 ||
-        bytes_size < BYTES_MIN) {
-        status = mistyped(diag);
-    } else {
-        status = read_bytes(out, bytes, bytes_size, diag);
-    }
+    status = read_text(out, text, size, diag);
     if (status != WITAN_OK) {
         witan_wipe(out, sizeof *out);
     }
-    witan_wipe(bytes, sizeof bytes);
     return status;
 }
 

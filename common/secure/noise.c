@@ -11,6 +11,10 @@ enum {
     NONCE = crypto_aead_chacha20poly1305_ietf_NPUBBYTES
 };
 
+/* n: in this pattern an exchange of keys precedes every encryption, so that each key
+ * seals one thing. */
+static const uint8_t first_nonce[NONCE];
+
 /* BLAKE2b-512 of two parts. */
 static void
 hash_two(uint8_t out[HASH], const void *a, size_t a_size, const void *b, size_t b_size)
@@ -69,20 +73,13 @@ witan_noise_mix(witan_noise *self, const void *bytes, size_t size)
 }
 
 static void
-initialise_key(witan_noise *self, const uint8_t block[HASH])
-{
-    memcpy(self->key, block, KEY);
-    self->nonce = 0;
-}
-
-static void
 mix_key(witan_noise *self, const uint8_t input[KEY])
 {
     uint8_t out[2][HASH];
 
     hkdf(out, 2, self->chaining_key, input, KEY);
     memcpy(self->chaining_key, out[0], HASH);
-    initialise_key(self, out[1]);
+    memcpy(self->key, out[1], KEY);
     witan_wipe(out, sizeof out);
 }
 
@@ -94,7 +91,7 @@ mix_key_and_hash(witan_noise *self, const uint8_t psk[KEY])
     hkdf(out, 3, self->chaining_key, psk, KEY);
     memcpy(self->chaining_key, out[0], HASH);
     witan_noise_mix(self, out[1], HASH);
-    initialise_key(self, out[2]);
+    memcpy(self->key, out[2], KEY);
     witan_wipe(out, sizeof out);
 }
 
@@ -113,23 +110,10 @@ mix_exchange(witan_noise *self, const uint8_t secret[KEY], const uint8_t public[
 }
 
 static void
-next_nonce(witan_noise *self, uint8_t nonce[NONCE])
-{
-    memset(nonce, 0, NONCE);
-    for (int i = 0; i < 8; i++) {
-        nonce[4 + i] = (uint8_t)(self->nonce >> (8 * i));
-    }
-    self->nonce++;
-}
-
-static void
 encrypt_and_hash(witan_noise *self, uint8_t *out, const void *plain, size_t size)
 {
-    uint8_t nonce[NONCE];
-
-    next_nonce(self, nonce);
     (void)crypto_aead_chacha20poly1305_ietf_encrypt(out, NULL, plain, size, self->hash,
-                                                    HASH, NULL, nonce, self->key);
+                                                    HASH, NULL, first_nonce, self->key);
     witan_noise_mix(self, out, size + TAG);
 }
 
@@ -137,11 +121,9 @@ encrypt_and_hash(witan_noise *self, uint8_t *out, const void *plain, size_t size
 static bool
 decrypt_and_hash(witan_noise *self, uint8_t *out, const uint8_t *sealed, size_t size)
 {
-    uint8_t nonce[NONCE];
-
-    next_nonce(self, nonce);
-    if (crypto_aead_chacha20poly1305_ietf_decrypt(
-            out, NULL, NULL, sealed, size, self->hash, HASH, nonce, self->key) != 0) {
+    if (crypto_aead_chacha20poly1305_ietf_decrypt(out, NULL, NULL, sealed, size,
+                                                  self->hash, HASH, first_nonce,
+                                                  self->key) != 0) {
         return false;
     }
     witan_noise_mix(self, sealed, size);

@@ -23,8 +23,7 @@ enum {
 typedef struct witan_noise {
     uint8_t hash[WITAN_NOISE_HASH_SIZE]; /* h: of all that was said */
     uint8_t chaining_key[WITAN_NOISE_HASH_SIZE];
-    uint8_t key[WITAN_KEY_SIZE]; /* k; set before the first use */
-    uint64_t nonce;              /* n */
+    uint8_t key[WITAN_KEY_SIZE]; /* k; n is always 0 */
     const uint8_t *own_secret;   /* s: borrowed until the end of the handshake */
     uint8_t own[WITAN_KEY_SIZE];
     uint8_t peer[WITAN_KEY_SIZE];             /* rs: the responder's by message 1 */

@@ -103,7 +103,8 @@ WITAN_NODISCARD witan_status witan_session_hello(
     const void *prologue, size_t prologue_size, const void *payload,
     size_t payload_size, uint8_t *frame, size_t *frame_size);
 /* Client: reads WELCOME; then the session is open. Payload into `payload`
- * [WITAN_HANDSHAKE_PAYLOAD_MAX]. Errors: E_FORGED (one error for all that is wrong). */
+ * [WITAN_HANDSHAKE_PAYLOAD_MAX]. Errors: E_FORGED (one error for all that is wrong; the
+ * session is then good for nothing but freeing), E_STATE (no WELCOME is awaited). */
 WITAN_NODISCARD witan_status witan_session_read_welcome(witan_session *self,
                                                         const uint8_t *frame,
                                                         size_t frame_size,
@@ -119,7 +120,9 @@ WITAN_NODISCARD witan_status witan_session_read_hello(
     size_t *payload_size, uint8_t client_transport[WITAN_KEY_SIZE]);
 /* Coordinator: makes WELCOME with a fresh session id. The session is open, but the
  * client has proven the pre-shared key only by its first DATA. client_sign: the key
- * that DATA must name as its sender; zeros while it is not known (enrolment). */
+ * that DATA must name as its sender; zeros while it is not known (enrolment): then the
+ * first authentic sender is the only one. Errors: E_STATE, E_FORGED (the client's
+ * ephemeral key is none). */
 WITAN_NODISCARD witan_status
 witan_session_welcome(witan_session *self, const uint8_t psk[WITAN_KEY_SIZE],
                       const uint8_t client_sign[WITAN_KEY_SIZE], const void *payload,
@@ -132,15 +135,16 @@ const uint8_t *witan_session_id(const witan_session *self);
 /* [32] hash of the handshake, equal on both sides: what an enrolment signs. */
 const uint8_t *witan_session_hash(const witan_session *self);
 
-/* Seals plaintext [size] into frame [size + WITAN_ENVELOPE_OVERHEAD]. now_ms is
- * monotonic, for rekeying by age. Errors: E_STATE (not open, counters used up). */
+/* Seals plaintext [size] into frame [size + WITAN_ENVELOPE_OVERHEAD], which is at most
+ * WITAN_FRAME_MAX. now_ms is monotonic, for rekeying by age. Errors: E_STATE (not open,
+ * counters used up). */
 WITAN_NODISCARD witan_status witan_session_seal(witan_session *self, uint64_t now_ms,
                                                 uint64_t round, const void *plaintext,
                                                 size_t size, uint8_t *frame);
 /* Opens a DATA frame into plaintext [frame_size - WITAN_ENVELOPE_OVERHEAD]; may be in
  * place of the ciphertext. Everything cheap is checked first; replayed, reordered and
- * foreign frames are refused. Errors: E_FORGED. After one the caller ends the session.
- */
+ * foreign frames are refused. Errors: E_FORGED; no counter has moved, and the caller
+ * ends the session. */
 WITAN_NODISCARD witan_status witan_session_open(witan_session *self,
                                                 const uint8_t *frame, size_t frame_size,
                                                 uint8_t *plaintext, size_t *size);

@@ -271,9 +271,9 @@ def fingerprint(coordinator, client):
                     con[w & 15] for w in words)
 
 
-def join_line(coordinator, token, secret, endpoint, name, version=1):
+def join_line(coordinator, token, secret, endpoint, name, version=1, more=b""):
     data = bytes([version]) + coordinator.sign + coordinator.transport + token + secret
-    data += bytes([len(endpoint)]) + endpoint + bytes([len(name)]) + name
+    data += bytes([len(endpoint)]) + endpoint + bytes([len(name)]) + name + more
     data += blake(b"WITAN-join-line-v1" + data, 32)[:8]
     return b"witan1:" + base64.urlsafe_b64encode(data).rstrip(b"=")
 
@@ -323,6 +323,7 @@ def main():
         "line": line, "newer_line": join_line(coordinator, token, secret, endpoint, name, 2),
         "bad_endpoint_line": join_line(coordinator, token, secret, b"udp://a:1", name),
         "bad_name_line": join_line(coordinator, token, secret, endpoint, b"a b"),
+        "longer_line": join_line(coordinator, token, secret, endpoint, name, 1, b"\0"),
         "nul_name_line": join_line(coordinator, token, secret, endpoint, b"a\0b"),
         "door_secret": door, "door_public": x25519_public(door),
         "join_psk": join_psk, "peer_psk": psk,

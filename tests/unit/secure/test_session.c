@@ -283,7 +283,7 @@ rekeys_at_each_limit(void)
         CHECK(seal_at(&self, 0) == i / 3);
     }
     pair_open(&self);
-    self.at_client->rekey_bytes = 9; /* two messages of 4 bytes */
+    self.at_client->rekey_bytes = 8; /* two messages of 4 bytes */
     for (uint32_t i = 0; i < 10; i++) {
         CHECK(seal_at(&self, 0) == i / 2);
     }

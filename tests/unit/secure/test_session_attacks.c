@@ -169,9 +169,98 @@ epochs(void)
     CHECK_STATUS(pair_take(self.at_coordinator, frames[6]), WITAN_OK);
     CHECK(memcmp(&self.at_client->send.key, &self.at_coordinator->receive.key,
                  WITAN_KEY_SIZE) == 0);
-    /* The last epoch has none after it. */
-    self.at_coordinator->receive.epoch = UINT32_MAX;
-    CHECK_STATUS(pair_take(self.at_coordinator, frames[1]), WITAN_E_FORGED);
+    /* The last epoch has none after it, not even for who knows the next key. */
+    session_way *last = &self.at_coordinator->receive;
+    last->epoch = UINT32_MAX;
+    CHECK(crypto_kdf_derive_from_key(self.at_client->send.key, WITAN_KEY_SIZE, 0,
+                                     "wtnrekey", last->key) == 0);
+    self.at_client->send.epoch = 0;
+    self.at_client->epoch_messages = 0;
+    pair_seal(self.at_client, old);
+    CHECK_STATUS(pair_take(self.at_coordinator, old), WITAN_E_FORGED);
+    pair_fini(&self);
+}
+
+/* What the header alone shows is refused before anything is decrypted: a failed
+ * decryption would have overwritten the plaintext. */
+static void
+cheap_checks_come_first(void)
+{
+    static const size_t at[] = {0, 4, 5, 6, 7, 8, 23, 40, 47, 48, 49, 51, 52, 55};
+    uint8_t frame[PAIR_FRAME], bad[PAIR_FRAME], plain[8];
+    size_t size;
+    pair self;
+
+    pair_init(&self);
+    pair_open(&self);
+    pair_seal(self.at_client, frame);
+    CHECK_STATUS(pair_take(self.at_coordinator, frame), WITAN_OK);
+    memset(plain, 0xa5, sizeof plain);
+    CHECK_STATUS(
+        witan_session_open(self.at_coordinator, frame, sizeof frame, plain, &size),
+        WITAN_E_FORGED); /* a replay */
+    CHECK(plain[0] == 0xa5);
+    pair_seal(self.at_client, frame);
+    for (size_t i = 0; i < sizeof at / sizeof at[0]; i++) {
+        memcpy(bad, frame, sizeof bad);
+        bad[at[i]] ^= 0x42; /* an epoch far away, too */
+        CHECK_STATUS(
+            witan_session_open(self.at_coordinator, bad, sizeof bad, plain, &size),
+            WITAN_E_FORGED);
+        CHECK(plain[0] == 0xa5);
+    }
+    bad[PAIR_FRAME - 1] ^= 1;
+    memcpy(bad, frame, WITAN_ENVELOPE_HEADER);
+    CHECK_STATUS(witan_session_open(self.at_coordinator, bad, sizeof bad, plain, &size),
+                 WITAN_E_FORGED);
+    CHECK(plain[0] == 0);
+    pair_fini(&self);
+}
+
+/* A peer that knows every key may still say HELLO and WELCOME in one way only: fields
+ * without a meaning are zeros. */
+static void
+handshake_headers_have_one_form(void)
+{
+    enum {
+        HEADER = WITAN_ENVELOPE_HEADER
+    };
+    static const size_t at[] = {8, 23, 24, 31, 32, 39, 40, 47, 48, 51};
+    const uint8_t ephemeral[WITAN_KEY_SIZE] = {1};
+    uint8_t header[HEADER];
+    witan_noise noise;
+    pair self;
+
+    pair_init(&self);
+    const witan_public_identity *client = witan_identity_public(self.client);
+    const witan_public_identity *coordinator = witan_identity_public(self.coordinator);
+    pair_hello(&self);
+    memcpy(header, self.hello, HEADER);
+    for (size_t i = 0; i <= sizeof at / sizeof at[0]; i++) {
+        bool good = i == sizeof at / sizeof at[0];
+        memcpy(self.hello, header, HEADER);
+        self.hello[good ? 0 : at[i]] ^= good ? 0 : 1;
+        witan_noise_start(&noise, client->transport,
+                          witan_identity_transport_secret(self.client),
+                          coordinator->transport, self.prologue, strlen(self.prologue));
+        witan_noise_mix(&noise, self.hello, HEADER);
+        CHECK(witan_noise_write_1(&noise, ephemeral, "hi", 2, self.hello + HEADER));
+        CHECK_STATUS(pair_read_hello(&self), good ? WITAN_OK : WITAN_E_FORGED);
+    }
+    for (size_t i = 0; i <= sizeof at / sizeof at[0]; i++) {
+        bool session = i < 2; /* any id will do */
+        bool good = i == sizeof at / sizeof at[0];
+        pair_hello(&self);
+        CHECK_STATUS(pair_read_hello(&self), WITAN_OK);
+        noise = self.at_coordinator->noise;
+        pair_welcome(&self);
+        self.welcome[good ? 0 : at[i]] ^= good ? 0 : 1;
+        witan_noise_mix(&noise, self.welcome, HEADER);
+        CHECK(witan_noise_write_2(&noise, ephemeral, self.psk, "yes", 3,
+                                  self.welcome + HEADER));
+        CHECK_STATUS(pair_read_welcome(&self),
+                     good || session ? WITAN_OK : WITAN_E_FORGED);
+    }
     pair_fini(&self);
 }
 
@@ -317,6 +406,8 @@ main(void)
     RUN(changed_handshakes);
     RUN(replay_reorder_loss);
     RUN(epochs);
+    RUN(cheap_checks_come_first);
+    RUN(handshake_headers_have_one_form);
     RUN(splice_and_reflection);
     RUN(other_keys);
     RUN(other_senders);
