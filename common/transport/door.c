@@ -192,6 +192,9 @@ new_door(const witan_door_config *config, const witan_allocator *allocator)
     self->message_max = config->message_max;
     self->connections_max = config->connections_max;
     self->unread_max = config->unread_max < honest ? honest : config->unread_max;
+    self->unread_total_max = config->connections_max * (uint64_t)WITAN_DOOR_IN_FRAMES *
+                                 witan_wire_size(config->message_max) +
+                             4 * self->unread_max;
     self->table_size = table_size;
     self->unnamed_first = WITAN_DOOR_NONE;
     self->unnamed_last = WITAN_DOOR_NONE;

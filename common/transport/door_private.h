@@ -45,6 +45,7 @@ typedef struct witan_connection {
     struct sockaddr_storage peer;     /* tells a descriptor that was used again */
     socklen_t peer_size;              /* 0: already gone when it was looked at */
     uint64_t accepted_us, read_bytes; /* when; what the owner read, as TCP counts */
+    uint64_t unread;                  /* sent beyond that, at the last look */
     int before, after;                /* unnamed ones in order of acceptance */
 } witan_connection;
 
@@ -52,7 +53,8 @@ struct witan_door {
     const witan_allocator *allocator;
     const witan_log *log;
     size_t message_max, connections_max;
-    uint64_t unread_max;
+    uint64_t unread_max;       /* of one connection */
+    uint64_t unread_total_max; /* of all: full queues everywhere, and some that cheat */
     char endpoint[WITAN_ENDPOINT_MAX + 32];
 
     /* The owner's. */
@@ -75,6 +77,7 @@ struct witan_door {
     witan_connection *table;       /* [table_size] by file descriptor */
     size_t table_size, table_used; /* used: one past the highest live entry ever */
     size_t open;                   /* live and not cut */
+    uint64_t unread_total;         /* of those */
     int unnamed_first, unnamed_last;
     witan_door_counts counts;
     uint64_t cuts[WITAN_CUT_COUNT];

@@ -80,6 +80,7 @@ witan_connection_cut(witan_door *self, int file, witan_cut reason)
     unlink_unnamed(self, file);
     at->cut = true;
     self->open--;
+    self->unread_total -= at->unread;
     self->counts.kicked++;
     self->cuts[reason]++;
     if (at->named) {
@@ -130,7 +131,10 @@ on_disconnected(witan_door *self, int file)
         return;
     }
     unlink_unnamed(self, file);
-    self->open -= !self->table[file].cut;
+    if (!self->table[file].cut) {
+        self->open--;
+        self->unread_total -= self->table[file].unread;
+    }
     self->counts.connections--;
     self->table[file].live = false;
 }
@@ -269,15 +273,41 @@ answer_zap(witan_door *self)
 static void
 inspect(witan_door *self, int file, uint64_t now_us)
 {
-    const witan_connection *at = &self->table[file];
+    witan_connection *at = &self->table[file];
     struct tcp_counts counts = {0};
     socklen_t size = sizeof counts;
     if (getsockopt(file, IPPROTO_TCP, TCP_INFO, &counts, &size) == 0 &&
-        size >= (socklen_t)sizeof counts &&
-        counts.bytes_received > at->read_bytes + self->unread_max) {
+        size >= (socklen_t)sizeof counts) {
+        uint64_t unread = counts.bytes_received > at->read_bytes
+                              ? counts.bytes_received - at->read_bytes
+                              : 0;
+        self->unread_total += unread - at->unread;
+        at->unread = unread;
+    }
+    if (at->unread > self->unread_max) {
         witan_connection_cut(self, file, WITAN_CUT_UNREAD);
     } else if (now_us - at->accepted_us > OLD_US) {
         witan_connection_cut(self, file, WITAN_CUT_OLD);
+    }
+}
+
+/* One peer may hold many connections, each within its own bound: the largest go until
+ * all together are within theirs. */
+static void
+cut_largest(witan_door *self)
+{
+    while (self->unread_total > self->unread_total_max) {
+        size_t largest = 0;
+        uint64_t unread = 0;
+        for (size_t i = 0; i < self->table_used; i++) {
+            const witan_connection *at = &self->table[i];
+            if (at->live && !at->cut && at->unread > unread) {
+                largest = i;
+                unread = at->unread;
+            }
+        }
+        WITAN_ASSERT(unread > 0);
+        witan_connection_cut(self, (int)largest, WITAN_CUT_UNREAD);
     }
 }
 
@@ -302,6 +332,7 @@ look(witan_door *self)
                 }
             }
         }
+        cut_largest(self);
         while (self->unnamed_first >= 0 &&
                now_us - self->table[self->unnamed_first].accepted_us > SILENT_US) {
             witan_connection_cut(self, self->unnamed_first, WITAN_CUT_SILENT);
