@@ -6,4 +6,14 @@
 int witan_command_sim(int argc, char **argv);
 int witan_command_data(int argc, char **argv);
 
+int witan_command_coordinator(int argc, char **argv);
+int witan_command_invite(int argc, char **argv);
+int witan_command_peers(int argc, char **argv);
+
+int witan_command_join(int argc, char **argv);
+int witan_command_client(int argc, char **argv);
+
+int witan_command_status(int argc, char **argv);
+int witan_command_doctor(int argc, char **argv);
+
 #endif

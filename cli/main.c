@@ -8,15 +8,27 @@
 
 #include "base/text.h"
 #include "cli/commands.h"
+#include "cli/terminal.h"
 #include "num/cpu.h"
+#include "secure/secret.h"
 
 static const struct command {
     const char *name;
     int (*run)(int argc, char **argv);
     const char *help;
+    const char *group; /* where a group of commands begins */
 } commands[] = {
-    {"sim", witan_command_sim, "simulate many clients on this machine"},
-    {"data", witan_command_data, "look at a data set, or split it among clients"},
+    {"sim", witan_command_sim, "simulate many clients", "On one machine"},
+    {"data", witan_command_data, "look at a data set, or split it among clients", NULL},
+    {"coordinator", witan_command_coordinator, "serve an experiment to clients",
+     "On the coordinator's machine"},
+    {"invite", witan_command_invite, "print the line that admits one client", NULL},
+    {"peers", witan_command_peers, "list, approve and revoke clients", NULL},
+    {"join", witan_command_join, "enrol with such a line, then take part",
+     "On each client's machine"},
+    {"client", witan_command_client, "take part again", NULL},
+    {"status", witan_command_status, "what is going on", "On both"},
+    {"doctor", witan_command_doctor, "what is wrong, and what to do", NULL},
 };
 
 enum {
@@ -27,21 +39,22 @@ static void
 print_help(FILE *stream)
 {
     (void)fprintf(stream,
-                  "witan %s - federated knowledge distillation\n\n"
-                  "usage: witan COMMAND [ARGUMENTS]\n\n",
+                  "witan %s - federated knowledge distillation\n"
+                  "usage: witan COMMAND [ARGUMENTS]\n",
                   WITAN_VERSION);
     for (size_t i = 0; i < COMMANDS; i++) {
-        (void)fprintf(stream, "  %-8s %s\n", commands[i].name, commands[i].help);
+        if (commands[i].group != NULL) {
+            (void)fprintf(stream, "\n%s:\n", commands[i].group);
+        }
+        (void)fprintf(stream, "  %-12s %s\n", commands[i].name, commands[i].help);
     }
     (void)fprintf(
         stream,
-        "\nTry this first, it needs nothing but the program:\n"
-        "  witan sim                       ten clients on embedded handwritten digits\n"
-        "  witan sim --reference local     the same, against learning alone\n"
-        "\n`witan COMMAND --help` tells more. `witan --version` tells which kernels "
+        "\nTry this first, it needs nothing else:  witan sim --reference local\n"
+        "`witan COMMAND --help` tells more. `witan --version` tells which kernels "
         "run.\n"
-        "Exit codes: 0 done, 1 failed, 2 usage or config, 3 bad data, 130 "
-        "interrupted.\n");
+        "Exit codes: 0 done, 1 failed, 2 usage or config, 3 bad data, 5 refused,\n"
+        "6 no answer, 130 interrupted.\n");
 }
 
 static void
@@ -75,6 +88,7 @@ occupy_closed_streams(void)
 int
 main(int argc, char **argv)
 {
+    witan_diag diag = {0};
     occupy_closed_streams();
     (void)setlocale(LC_CTYPE, ""); /* UTF-8 or not; numbers stay in the C locale */
     (void)signal(SIGPIPE, SIG_IGN);
@@ -92,6 +106,10 @@ main(int argc, char **argv)
     if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
         print_version();
         return 0;
+    }
+    witan_status status = witan_secure_start(&diag);
+    if (status != WITAN_OK) {
+        return witan_fail(&diag, status);
     }
     for (size_t i = 0; i < COMMANDS; i++) {
         if (strcmp(argv[1], commands[i].name) == 0) {

@@ -447,23 +447,6 @@ print_result(const witan_run_record *record, const arguments *args, witan_diag *
                                  record->directory);
 }
 
-/* A path that can be pasted into a shell. */
-static void
-quote_for_shell(witan_text *out, const char *path)
-{
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                "0123456789._-/+=:,@";
-    if (path[strspn(path, plain)] == '\0') {
-        witan_text_format(out, "%s", path);
-        return;
-    }
-    witan_text_format(out, "'");
-    for (; *path != '\0'; path++) {
-        witan_text_format(out, *path == '\'' ? "'\\''" : "%c", *path);
-    }
-    witan_text_format(out, "'");
-}
-
 /* What a person can still do after a run that did not reach its end. */
 static int
 explain_stop(const run *self, const char *directory, witan_status status,
@@ -471,7 +454,7 @@ explain_stop(const run *self, const char *directory, witan_status status,
 {
     witan_text quoted;
     witan_text_init(&quoted, witan_allocator_default(), 8 * WITAN_PATH_MAX);
-    quote_for_shell(&quoted, directory);
+    witan_quote_for_shell(&quoted, directory);
     const char *path = quoted.status == WITAN_OK ? quoted.data : directory;
     int code = witan_status_exit_code(status);
     if (status == WITAN_E_INTERRUPTED) {
@@ -501,17 +484,6 @@ warn_about_pin(void)
                             "this processor has\n",
                       witan_blas_core());
     }
-}
-
-static void
-catch_signals(void)
-{
-    struct sigaction action;
-    memset(&action, 0, sizeof action);
-    action.sa_handler = on_signal;
-    (void)sigemptyset(&action.sa_mask);
-    (void)sigaction(SIGINT, &action, NULL);
-    (void)sigaction(SIGTERM, &action, NULL);
 }
 
 /* The same clients, alone, in DIRECTORY/reference. From here on the main run counts as
@@ -644,6 +616,6 @@ witan_command_sim(int argc, char **argv)
     if (status != WITAN_OK) {
         return witan_fail(&diag, status);
     }
-    catch_signals();
+    witan_signals_catch(on_signal);
     return simulate(&args);
 }

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <langinfo.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -47,6 +48,62 @@ witan_print(const witan_text *text)
     return fflush(stdout) == 0 ? WITAN_OK : WITAN_E_IO;
 }
 
+witan_status
+witan_print_secret(const char *line)
+{
+    size_t left = strlen(line);
+    if (fflush(stdout) != 0) {
+        return WITAN_E_IO;
+    }
+    while (left > 0) {
+        ssize_t written = write(STDOUT_FILENO, line, left);
+        if (written < 0 && errno != EINTR) {
+            return WITAN_E_IO;
+        }
+        line += written < 0 ? 0 : written;
+        left -= written < 0 ? 0 : (size_t)written;
+    }
+    return WITAN_OK;
+}
+
+void
+witan_quote_for_shell(witan_text *out, const char *path)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                "0123456789._-/+=:,@";
+    if (path[strspn(path, plain)] == '\0') {
+        witan_text_format(out, "%s", path);
+        return;
+    }
+    witan_text_format(out, "'");
+    for (; *path != '\0'; path++) {
+        witan_text_format(out, *path == '\'' ? "'\\''" : "%c", *path);
+    }
+    witan_text_format(out, "'");
+}
+
+void
+witan_stamp(char out[WITAN_STAMP_MAX], uint64_t unix_s)
+{
+    time_t time = (time_t)unix_s;
+    struct tm utc;
+    if (gmtime_r(&time, &utc) == NULL ||
+        strftime(out, WITAN_STAMP_MAX, "%Y-%m-%dT%H:%M:%SZ", &utc) == 0) {
+        (void)snprintf(out, WITAN_STAMP_MAX, "-");
+    }
+}
+
+void
+witan_signals_catch(void (*handler)(int number))
+{
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = handler;
+    (void)sigemptyset(&action.sa_mask);
+    (void)sigaction(SIGINT, &action, NULL);
+    (void)sigaction(SIGTERM, &action, NULL);
+}
+
 static uint64_t
 monotonic_ns(void *context)
 {
@@ -69,11 +126,8 @@ write_line(void *context, witan_log_level level, const char *id, const char *tex
     static const char *const names[] = {"debug", "info", "warning", "error"};
     const witan_run_log *self = context;
     if (self->file != NULL) {
-        char stamp[32];
-        time_t now = time(NULL);
-        struct tm utc;
-        (void)gmtime_r(&now, &utc);
-        (void)strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%SZ", &utc);
+        char stamp[WITAN_STAMP_MAX];
+        witan_stamp(stamp, (uint64_t)time(NULL));
         (void)fprintf(self->file, "%s %s %s %s\n", stamp, names[level], id, text);
         (void)fflush(self->file);
     }

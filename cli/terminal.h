@@ -19,6 +19,21 @@ int witan_fail(const witan_diag *diag, witan_status status);
 /* Prints text to standard output; E_IO when it cannot (full disk, closed pipe). */
 witan_status witan_print(const witan_text *text);
 
+/* As witan_print, but through no buffer that would keep a copy: for join lines. */
+witan_status witan_print_secret(const char *line);
+
+/* A path that can be pasted into a shell. */
+void witan_quote_for_shell(witan_text *out, const char *path);
+
+/* "2026-07-14T09:30:00Z" of a Unix time. */
+enum {
+    WITAN_STAMP_MAX = 32
+};
+void witan_stamp(char out[WITAN_STAMP_MAX], uint64_t unix_s);
+
+/* SIGINT and SIGTERM go to the handler and end waits early. */
+void witan_signals_catch(void (*handler)(int number));
+
 /* The monotonic clock. */
 const witan_clock *witan_clock_monotonic(void);
 
