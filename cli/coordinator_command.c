@@ -168,7 +168,7 @@ check_config(const witan_config *config, witan_diag *diag)
             witan_text_format(&text, "data         %s\ntransfer     %zu rows\n",
                               world->summary, world->transfer.count);
         }
-        status = witan_print(&text);
+        status = witan_print_result(&text, diag);
     }
     witan_text_fini(&text);
     witan_world_fini(world, witan_allocator_default());

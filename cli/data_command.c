@@ -1,11 +1,11 @@
 /* data_command.c - `witan data`: look at a data set, or split it among clients. */
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/digest.h"
 #include "cli/commands.h"
 #include "cli/experiment.h"
+#include "cli/options.h"
 #include "cli/terminal.h"
 #include "data/load.h"
 #include "data/partition.h"
@@ -13,7 +13,6 @@
 #include "store/file.h"
 
 enum {
-    ASSIGNMENTS_MAX = 256,
     CLASSES_SHOWN = 100,
     CLIENTS_SHOWN = 40,
     SCALES_SHOWN = 4
@@ -21,95 +20,37 @@ enum {
 
 #define OUTPUT_BYTES_MAX ((size_t)1 << 30)
 
-typedef struct arguments {
-    const char *source; /* info: PATH; split: EXPERIMENT.json; NULL: the embedded one */
-    const char *format, *label;
-    const char *assignments[ASSIGNMENTS_MAX];
-    size_t assignments_count;
-    const char *out;
-    bool json, help;
-} arguments;
+static struct {
+    char *source; /* info: PATH; split: EXPERIMENT.json; NULL: the embedded one */
+    const char *format, *label, *out;
+    witan_texts assignments;
+    bool json;
+} args;
 
-static void
-print_help(void)
-{
-    (void)printf(
-        "usage: witan data info [PATH] [--format FORMAT] [--label COLUMN] [--json]\n"
-        "       witan data split [EXPERIMENT.json] [--set PATH=VALUE]... [--out DIR] "
-        "[--json]\n\n"
-        "info   tells what a data set is: rows, shape, classes, values, digest. "
-        "Without\n"
-        "       PATH it looks at the handwritten digits inside the program.\n"
-        "split  deals the training rows of an experiment to its clients, as `witan "
-        "sim`\n"
-        "       would, and shows who holds how many rows of which class.\n\n"
-        "  --format FORMAT     auto, embedded, idx, cifar10, npy, npz or csv\n"
-        "  --label COLUMN      CSV: name of the label column (default: the last)\n"
-        "  --set PATH=VALUE    override one setting; may be given again\n"
-        "  --out DIR           save the split as index files; without it, only look\n"
-        "  --json              one JSON object on standard output\n\n"
-        "Examples:\n"
-        "  witan data info\n"
-        "  witan data info patients.csv --label outcome\n"
-        "  witan data split --set clients=20 --set data.partition.alpha=0.1\n"
-        "  witan data split exp.json --out split\n"
-        "  witan sim exp.json --set data.partition.key=file "
-        "--set data.partition.path=split\n\n"
-        "Formats and partitions: docs/data.md. Settings: docs/config.md.\n"
-        "Exit codes: 0 done, 1 failed, 2 usage or config, 3 bad data.\n");
-}
-
-static witan_status
-usage_error(witan_diag *diag, const char *what, const char *value)
-{
-    return witan_diag_fail(diag, WITAN_E_CONFIG, "%s%s; see witan data --help", what,
-                           value);
-}
-
-/* Options of one action stand in `options`; argv[0] is the action. */
-static witan_status
-parse_arguments(arguments *out, const struct option *options, int argc, char **argv,
-                witan_diag *diag)
-{
-    opterr = 0;
-    optind = 1;
-    for (int option; (option = getopt_long(argc, argv, ":h", options, NULL)) != -1;) {
-        switch (option) {
-        case 'f':
-            out->format = optarg;
-            break;
-        case 'l':
-            out->label = optarg;
-            break;
-        case 's':
-            if (out->assignments_count == ASSIGNMENTS_MAX) {
-                return usage_error(diag, "more --set than anybody needs", "");
-            }
-            out->assignments[out->assignments_count++] = optarg;
-            break;
-        case 'o':
-            out->out = optarg;
-            break;
-        case 'j':
-            out->json = true;
-            break;
-        case 'h':
-            out->help = true;
-            return WITAN_OK;
-        case ':':
-            return usage_error(diag, "a value is missing after ", argv[optind - 1]);
-        default:
-            return usage_error(diag, "unknown option ", argv[optind - 1]);
-        }
-    }
-    if (optind < argc) {
-        out->source = argv[optind++];
-    }
-    if (optind < argc) {
-        return usage_error(diag, "one argument is enough, not also ", argv[optind]);
-    }
-    return WITAN_OK;
-}
+static const char help[] =
+    "usage: witan data info [PATH] [--format FORMAT] [--label COLUMN] [--json]\n"
+    "       witan data split [EXPERIMENT.json] [--set PATH=VALUE]... [--out DIR] "
+    "[--json]\n\n"
+    "info   tells what a data set is: rows, shape, classes, values, digest. "
+    "Without\n"
+    "       PATH it looks at the handwritten digits inside the program.\n"
+    "split  deals the training rows of an experiment to its clients, as `witan "
+    "sim`\n"
+    "       would, and shows who holds how many rows of which class.\n\n"
+    "  --format FORMAT     auto, embedded, idx, cifar10, npy, npz or csv\n"
+    "  --label COLUMN      CSV: name of the label column (default: the last)\n"
+    "  --set PATH=VALUE    override one setting; may be given again\n"
+    "  --out DIR           save the split as index files; without it, only look\n"
+    "  --json              one JSON object on standard output\n\n"
+    "Examples:\n"
+    "  witan data info\n"
+    "  witan data info patients.csv --label outcome\n"
+    "  witan data split --set clients=20 --set data.partition.alpha=0.1\n"
+    "  witan data split exp.json --out split\n"
+    "  witan sim exp.json --set data.partition.key=file "
+    "--set data.partition.path=split\n\n"
+    "Formats and partitions: docs/data.md. Settings: docs/config.md.\n"
+    "Exit codes: 0 done, 1 failed, 2 usage or config, 3 bad data.\n";
 
 /* A name from a file, as wide as it is, without what could steer a terminal. */
 static void
@@ -119,17 +60,6 @@ add_name(witan_text *out, const char *name)
         bool steers = (unsigned char)*c < 0x20 || (unsigned char)*c == 0x7f;
         witan_text_add(out, steers ? "?" : c, 1);
     }
-}
-
-/* Prints what was gathered, unless something failed. */
-static witan_status
-finish(witan_text *text, witan_diag *diag)
-{
-    witan_status status = witan_print(text);
-    return status == WITAN_OK
-               ? status
-               : witan_diag_fail(diag, status, "cannot write the result: %s",
-                                 witan_status_text(status));
 }
 
 /* --- info ------------------------------------------------------------------------- */
@@ -300,27 +230,29 @@ write_facts(witan_text *out, const facts *self)
 
 /* The defaults of an experiment with this data set. */
 static witan_status
-set_source(witan_config *config, const arguments *args, witan_diag *diag)
+set_source(witan_config *config, witan_diag *diag)
 {
-    if (args->source != NULL) {
-        if (strlen(args->source) >= sizeof config->data.path) {
-            return usage_error(diag, "the path is too long", "");
+    if (args.source != NULL) {
+        if (strlen(args.source) >= sizeof config->data.path) {
+            return witan_diag_fail(diag, WITAN_E_CONFIG, "the path is too long");
         }
-        (void)snprintf(config->data.path, sizeof config->data.path, "%s", args->source);
+        (void)snprintf(config->data.path, sizeof config->data.path, "%s", args.source);
     }
-    if (args->label != NULL) {
-        if (strlen(args->label) >= sizeof config->data.label) {
-            return usage_error(diag, "the label's name is too long", "");
+    if (args.label != NULL) {
+        if (strlen(args.label) >= sizeof config->data.label) {
+            return witan_diag_fail(diag, WITAN_E_CONFIG,
+                                   "the label's name is too long");
         }
-        (void)snprintf(config->data.label, sizeof config->data.label, "%s",
-                       args->label);
+        (void)snprintf(config->data.label, sizeof config->data.label, "%s", args.label);
     }
-    for (int i = 0; args->format != NULL; i++) {
+    for (int i = 0; args.format != NULL; i++) {
         const char *name = witan_data_format_name((witan_data_format)i);
         if (name == NULL) {
-            return usage_error(diag, "unknown --format ", args->format);
+            return witan_diag_fail(diag, WITAN_E_CONFIG,
+                                   "unknown --format %s; see witan data --help",
+                                   args.format);
         }
-        if (strcmp(name, args->format) == 0) {
+        if (strcmp(name, args.format) == 0) {
             config->data.format = i;
             break;
         }
@@ -329,7 +261,7 @@ set_source(witan_config *config, const arguments *args, witan_diag *diag)
 }
 
 static witan_status
-info(const arguments *args, witan_diag *diag)
+info(witan_diag *diag)
 {
     const witan_allocator *allocator = witan_allocator_default();
     witan_config config;
@@ -339,7 +271,7 @@ info(const arguments *args, witan_diag *diag)
     witan_text text;
     witan_text_init(&text, allocator, OUTPUT_BYTES_MAX);
     WITAN_TRY(witan_config_init(&config, allocator));
-    witan_status status = set_source(&config, args, diag);
+    witan_status status = set_source(&config, diag);
     if (status == WITAN_OK) {
         witan_setup_source(&source, &config);
         source.standardise = true;
@@ -352,8 +284,8 @@ info(const arguments *args, witan_diag *diag)
         status = gather_facts(&found);
     }
     if (status == WITAN_OK) {
-        (args->json ? write_facts : show_facts)(&text, &found);
-        status = finish(&text, diag);
+        (args.json ? write_facts : show_facts)(&text, &found);
+        status = witan_print_result(&text, diag);
     }
     witan_text_fini(&text);
     witan_free(allocator, found.counts);
@@ -389,11 +321,11 @@ split_fini(split *self)
 }
 
 static witan_status
-make_split(split *self, const arguments *args, witan_diag *diag)
+make_split(split *self, witan_diag *diag)
 {
     const witan_allocator *allocator = witan_allocator_default();
-    WITAN_TRY(witan_experiment_load(&self->config, args->source, args->assignments,
-                                    args->assignments_count, diag));
+    WITAN_TRY(witan_experiment_load(&self->config, args.source, args.assignments.items,
+                                    args.assignments.count, diag));
     self->has_config = true;
     witan_setup_source(&self->source, &self->config);
     WITAN_TRY(
@@ -401,9 +333,9 @@ make_split(split *self, const arguments *args, witan_diag *diag)
     witan_setup_partition(&self->rule, &self->config);
     WITAN_TRY(witan_partition_make(&self->partition, &self->rule, &self->train,
                                    &self->test, allocator, diag));
-    if (args->out != NULL) {
-        WITAN_TRY(witan_directory_make(args->out, diag));
-        WITAN_TRY(witan_partition_save(&self->partition, &self->train, args->out,
+    if (args.out != NULL) {
+        WITAN_TRY(witan_directory_make(args.out, diag));
+        WITAN_TRY(witan_partition_save(&self->partition, &self->train, args.out,
                                        allocator, diag));
     }
     self->histogram = witan_alloc(allocator, self->partition.clients,
@@ -558,70 +490,55 @@ show_split(witan_text *out, const split *self, const char *directory)
 }
 
 static witan_status
-run_split(const arguments *args, witan_diag *diag)
+run_split(witan_diag *diag)
 {
     split self = {0};
     witan_text text;
     witan_text_init(&text, witan_allocator_default(), OUTPUT_BYTES_MAX);
-    witan_status status = make_split(&self, args, diag);
+    witan_status status = make_split(&self, diag);
     if (status == WITAN_OK) {
-        if (args->json) {
+        if (args.json) {
             witan_partition_summary(&text, &self.partition, &self.train);
         } else {
-            show_split(&text, &self, args->out);
+            show_split(&text, &self, args.out);
         }
-        status = finish(&text, diag);
+        status = witan_print_result(&text, diag);
     }
     witan_text_fini(&text);
     split_fini(&self);
     return status;
 }
 
+static const witan_option info_options[] = {
+    {.name = "format", .kind = WITAN_OPTION_TEXT, .value = &args.format},
+    {.name = "label", .kind = WITAN_OPTION_TEXT, .value = &args.label},
+    WITAN_OPTION_JSON(&args.json),
+};
+
+static const witan_option split_options[] = {
+    {.name = "set", .kind = WITAN_OPTION_TEXTS, .value = &args.assignments},
+    {.name = "out", .kind = WITAN_OPTION_TEXT, .value = &args.out},
+    WITAN_OPTION_JSON(&args.json),
+};
+
+#define COUNT(list) (sizeof(list) / sizeof(list)[0])
+
+static const witan_action actions[] = {
+    {.name = "info",
+     .argument = "PATH",
+     .options = info_options,
+     .options_count = COUNT(info_options),
+     .run = info},
+    {.name = "split",
+     .argument = "EXPERIMENT.json",
+     .options = split_options,
+     .options_count = COUNT(split_options),
+     .run = run_split},
+};
+
 int
 witan_command_data(int argc, char **argv)
 {
-    static const struct option info_options[] = {
-        {"format", required_argument, NULL, 'f'},
-        {"label", required_argument, NULL, 'l'},
-        {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
-    };
-    static const struct option split_options[] = {
-        {"set", required_argument, NULL, 's'},
-        {"out", required_argument, NULL, 'o'},
-        {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
-    };
-    static const struct action {
-        const char *name;
-        const struct option *options;
-        witan_status (*run)(const arguments *args, witan_diag *diag);
-    } actions[] = {{"info", info_options, info}, {"split", split_options, run_split}};
-
-    static arguments args;
-    witan_diag diag = {0};
-    const char *name = argc < 2 ? "" : argv[1];
-    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
-        print_help();
-        return 0;
-    }
-    for (size_t i = 0; i < sizeof actions / sizeof actions[0]; i++) {
-        if (strcmp(name, actions[i].name) != 0) {
-            continue;
-        }
-        witan_status status =
-            parse_arguments(&args, actions[i].options, argc - 1, argv + 1, &diag);
-        if (args.help) {
-            print_help();
-            return 0;
-        }
-        if (status == WITAN_OK) {
-            status = actions[i].run(&args, &diag);
-        }
-        return status == WITAN_OK ? 0 : witan_fail(&diag, status);
-    }
-    return witan_fail(&diag, usage_error(&diag, "say info or split, not ",
-                                         name[0] == '\0' ? "nothing" : name));
+    return witan_actions_run("witan data", help, actions, COUNT(actions), &args.source,
+                             argc, argv);
 }

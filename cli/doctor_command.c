@@ -412,7 +412,7 @@ witan_command_doctor(int argc, char **argv)
                               list.items[i].what, list.items[i].text);
         }
     }
-    status = witan_print(&text);
+    status = witan_print_result(&text, &diag);
     witan_text_fini(&text);
     if (status != WITAN_OK) {
         return witan_fail(&diag, status);

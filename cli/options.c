@@ -259,3 +259,50 @@ witan_usage_read(const witan_usage *usage, int argc, char **argv, int *code)
     *code = status == WITAN_OK ? 0 : witan_fail(&diag, status);
     return status == WITAN_OK;
 }
+
+/* "say list, show or approve, not foo". */
+static int
+unknown_action(const witan_usage *usage, const witan_action *actions, size_t count,
+               const char *word)
+{
+    char names[256] = "";
+    witan_diag diag = {0};
+    for (size_t i = 0; i < count; i++) {
+        size_t used = strlen(names);
+        (void)snprintf(names + used, sizeof names - used, "%s%s",
+                       i == 0           ? ""
+                       : i + 1 == count ? " or "
+                                        : ", ",
+                       actions[i].name);
+    }
+    return witan_fail(&diag,
+                      witan_usage_error(usage, &diag, "say %s, not %s", names, word));
+}
+
+int
+witan_actions_run(const char *command, const char *help, const witan_action *actions,
+                  size_t count, char **value, int argc, char **argv)
+{
+    int code;
+    witan_diag diag = {0};
+    witan_usage usage = {.command = command, .help = help, .value = value};
+    const char *name = argc < 2 ? "nothing" : argv[1];
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
+        (void)printf("%s", help);
+        return 0;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(name, actions[i].name) == 0) {
+            usage.options = actions[i].options;
+            usage.options_count = actions[i].options_count;
+            usage.argument = actions[i].argument;
+            usage.argument_required = actions[i].argument_required;
+            if (!witan_usage_read(&usage, argc - 1, argv + 1, &code)) {
+                return code;
+            }
+            witan_status status = actions[i].run(&diag);
+            return status == WITAN_OK ? 0 : witan_fail(&diag, status);
+        }
+    }
+    return unknown_action(&usage, actions, count, name);
+}

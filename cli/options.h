@@ -55,6 +55,22 @@ typedef struct witan_usage {
 WITAN_NODISCARD bool witan_usage_read(const witan_usage *usage, int argc, char **argv,
                                       int *code);
 
+/* One action of a command such as `witan peers list`. */
+typedef struct witan_action {
+    const char *name;
+    const char *argument; /* NULL: none is taken */
+    bool argument_required;
+    const witan_option *options;
+    size_t options_count;
+    witan_status (*run)(witan_diag *diag);
+} witan_action;
+
+/* Runs the action that argv[1] names, with its arguments; all share `help` and the
+ * place of their argument. The program's exit code; what failed was told. */
+WITAN_NODISCARD int witan_actions_run(const char *command, const char *help,
+                                      const witan_action *actions, size_t count,
+                                      char **value, int argc, char **argv);
+
 /* E_CONFIG with "...; see COMMAND --help". */
 witan_status witan_usage_error(const witan_usage *usage, witan_diag *diag,
                                const char *format, ...) WITAN_PRINTF(3, 4);

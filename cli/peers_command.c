@@ -22,26 +22,26 @@ static const witan_option options[] = {
     WITAN_OPTION_JSON(&args.json),
 };
 
-#define HELP                                                                           \
-    "usage: witan peers list --state DIR [--json]\n"                                   \
-    "       witan peers show|approve|revoke|rotate NAME --state DIR [--json]\n\n"      \
-    "list     clients that have enrolled, and open invitations\n"                      \
-    "show     all about one client, with the six words of its fingerprint: the\n"      \
-    "         client's side printed the same when it joined, or somebody stands\n"     \
-    "         between; compare them by telephone\n"                                    \
-    "approve  lets a client take part that was invited with --confirm\n"               \
-    "revoke   throws a client out for good: its connection ends within a second,\n"    \
-    "         its number is free for another one\n"                                    \
-    "rotate   asks a client for a new transport key; it answers when it is next\n"     \
-    "         connected\n\n"                                                           \
-    "  --state DIR         the coordinator's state directory\n"                        \
-    "  --json              one JSON object on standard output\n\n"                     \
-    "Works while the coordinator runs and while it does not.\n\n"                      \
-    "Examples:\n"                                                                      \
-    "  witan peers list --state coordinator-state\n"                                   \
-    "  witan peers show site-a --state coordinator-state\n"                            \
-    "  witan peers revoke site-a --state coordinator-state\n\n"                        \
-    "Exit codes: 0 done, 1 failed (no such client), 2 usage, 3 damaged state.\n"
+static const char help[] =
+    "usage: witan peers list --state DIR [--json]\n"
+    "       witan peers show|approve|revoke|rotate NAME --state DIR [--json]\n\n"
+    "list     clients that have enrolled, and open invitations\n"
+    "show     all about one client, with the six words of its fingerprint: the\n"
+    "         client's side printed the same when it joined, or somebody stands\n"
+    "         between; compare them by telephone\n"
+    "approve  lets a client take part that was invited with --confirm\n"
+    "revoke   throws a client out for good: its connection ends within a second,\n"
+    "         its number is free for another one\n"
+    "rotate   asks a client for a new transport key; it answers when it is next\n"
+    "         connected\n\n"
+    "  --state DIR         the coordinator's state directory\n"
+    "  --json              one JSON object on standard output\n\n"
+    "Works while the coordinator runs and while it does not.\n\n"
+    "Examples:\n"
+    "  witan peers list --state coordinator-state\n"
+    "  witan peers show site-a --state coordinator-state\n"
+    "  witan peers revoke site-a --state coordinator-state\n\n"
+    "Exit codes: 0 done, 1 failed (no such client), 2 usage, 3 damaged state.\n";
 
 /* What an action works with. */
 typedef struct people {
@@ -340,22 +340,10 @@ rotate(people *self, witan_text *out, witan_diag *diag)
 
 /* --- command ---------------------------------------------------------------------- */
 
-static const struct action {
-    const char *name;
-    const char *argument;
-    witan_status (*run)(people *self, witan_text *out, witan_diag *diag);
-} actions[] = {
-    {"list", NULL, list},         {"show", "NAME", show},
-    {"approve", "NAME", approve}, {"revoke", "NAME", revoke},
-    {"rotate", "NAME", rotate},
-};
-
-enum {
-    ACTIONS = sizeof actions / sizeof actions[0]
-};
-
+/* What the actions share: the ledger is open, and what they add to `out` is printed. */
 static witan_status
-run(const struct action *action, witan_diag *diag)
+with_people(witan_status (*act)(people *self, witan_text *out, witan_diag *diag),
+            witan_diag *diag)
 {
     people self = {.now_s = witan_wall_s(NULL)};
     witan_text text;
@@ -366,10 +354,10 @@ run(const struct action *action, witan_diag *diag)
         status = witan_overview_load(&self.view, self.ledger, self.now_s, diag);
     }
     if (status == WITAN_OK) {
-        status = action->run(&self, &text, diag);
+        status = act(&self, &text, diag);
     }
     if (status == WITAN_OK) {
-        status = witan_print(&text);
+        status = witan_print_result(&text, diag);
     }
     witan_overview_fini(&self.view);
     witan_ledger_close(&self.ledger);
@@ -377,36 +365,50 @@ run(const struct action *action, witan_diag *diag)
     return status;
 }
 
+static witan_status
+run_list(witan_diag *diag)
+{
+    return with_people(list, diag);
+}
+
+static witan_status
+run_show(witan_diag *diag)
+{
+    return with_people(show, diag);
+}
+
+static witan_status
+run_approve(witan_diag *diag)
+{
+    return with_people(approve, diag);
+}
+
+static witan_status
+run_revoke(witan_diag *diag)
+{
+    return with_people(revoke, diag);
+}
+
+static witan_status
+run_rotate(witan_diag *diag)
+{
+    return with_people(rotate, diag);
+}
+
+#define OPTIONS options, sizeof options / sizeof options[0]
+
+static const witan_action actions[] = {
+    {"list", NULL, false, OPTIONS, run_list},
+    {"show", "NAME", true, OPTIONS, run_show},
+    {"approve", "NAME", true, OPTIONS, run_approve},
+    {"revoke", "NAME", true, OPTIONS, run_revoke},
+    {"rotate", "NAME", true, OPTIONS, run_rotate},
+};
+
 int
 witan_command_peers(int argc, char **argv)
 {
-    int code;
-    witan_diag diag = {0};
-    witan_usage usage = {
-        .command = "witan peers",
-        .help = HELP,
-        .options = options,
-        .options_count = sizeof options / sizeof options[0],
-        .value = &args.name,
-    };
-    const char *name = argc < 2 ? "nothing" : argv[1];
-    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
-        (void)printf("%s", HELP);
-        return 0;
-    }
-    for (size_t i = 0; i < ACTIONS; i++) {
-        if (strcmp(name, actions[i].name) == 0) {
-            usage.argument = actions[i].argument;
-            usage.argument_required = usage.argument != NULL;
-            if (!witan_usage_read(&usage, argc - 1, argv + 1, &code)) {
-                return code;
-            }
-            witan_status status = run(&actions[i], &diag);
-            return status == WITAN_OK ? 0 : witan_fail(&diag, status);
-        }
-    }
-    return witan_fail(&diag, witan_usage_error(&usage, &diag,
-                                               "say list, show, approve, revoke or "
-                                               "rotate, not %s",
-                                               name));
+    return witan_actions_run("witan peers", help, actions,
+                             sizeof actions / sizeof actions[0], &args.name, argc,
+                             argv);
 }

@@ -1,7 +1,6 @@
 /* sim_command.c - `witan sim`: run an experiment, show how it goes, say where it lies.
  */
 #define _GNU_SOURCE /* sched_getaffinity: only the processors we may use */
-#include <getopt.h>
 #include <math.h>
 #include <sched.h>
 #include <signal.h>
@@ -13,6 +12,7 @@
 
 #include "cli/commands.h"
 #include "cli/experiment.h"
+#include "cli/options.h"
 #include "cli/terminal.h"
 #include "fusion/fusion.h"
 #include "num/cpu.h"
@@ -20,18 +20,13 @@
 #include "store/file.h"
 #include "store/lock.h"
 
-enum {
-    ASSIGNMENTS_MAX = 256
-};
-
-typedef struct arguments {
-    const char *experiment; /* NULL: the embedded one */
-    const char *assignments[ASSIGNMENTS_MAX];
-    size_t assignments_count;
-    size_t threads; /* 0: one per processor */
-    const char *out, *resume;
-    bool reference, json, quiet;
-} arguments;
+static struct {
+    char *experiment; /* NULL: the embedded one */
+    witan_texts assignments;
+    uint64_t threads; /* 0: one per processor */
+    const char *out, *resume, *reference;
+    bool json, quiet;
+} args;
 
 /* What the hooks need. */
 typedef struct screen {
@@ -50,10 +45,23 @@ on_signal(int number)
     interrupts++;
 }
 
-static void
-print_help(void)
-{
-    (void)printf(
+static const witan_option options[] = {
+    {.name = "set", .kind = WITAN_OPTION_TEXTS, .value = &args.assignments},
+    {.name = "threads",
+     .kind = WITAN_OPTION_COUNT,
+     .value = &args.threads,
+     .low = 1,
+     .high = 1024},
+    {.name = "out", .kind = WITAN_OPTION_TEXT, .value = &args.out},
+    {.name = "resume", .kind = WITAN_OPTION_TEXT, .value = &args.resume},
+    {.name = "reference", .kind = WITAN_OPTION_TEXT, .value = &args.reference},
+    WITAN_OPTION_JSON(&args.json),
+    {.name = "quiet", .kind = WITAN_OPTION_FLAG, .value = &args.quiet, .letter = 'q'},
+};
+
+static const witan_usage usage = {
+    .command = "witan sim",
+    .help =
         "usage: witan sim [EXPERIMENT.json] [OPTIONS]\n\n"
         "Simulates a federation: clients with different models train on their own "
         "rows,\n"
@@ -77,8 +85,12 @@ print_help(void)
         "Settings: docs/config.md. Ctrl-C stops after the round that is under way; a\n"
         "second one stops at once. Both can be resumed.\n"
         "Exit codes: 0 done, 1 failed, 2 usage or config, 3 bad data, 130 "
-        "interrupted.\n");
-}
+        "interrupted.\n",
+    .options = options,
+    .options_count = sizeof options / sizeof options[0],
+    .argument = "EXPERIMENT.json",
+    .value = &args.experiment,
+};
 
 static size_t
 processors(void)
@@ -88,90 +100,18 @@ processors(void)
 }
 
 static witan_status
-usage_error(witan_diag *diag, const char *what, const char *value)
+check_arguments(witan_diag *diag)
 {
-    return witan_diag_fail(diag, WITAN_E_CONFIG, "%s%s; see witan sim --help", what,
-                           value);
-}
-
-/* help: *help is set and nothing else matters. */
-static witan_status
-parse_arguments(arguments *out, bool *help, int argc, char **argv, witan_diag *diag)
-{
-    static const struct option options[] = {
-        {"set", required_argument, NULL, 's'},
-        {"threads", required_argument, NULL, 't'},
-        {"out", required_argument, NULL, 'o'},
-        {"resume", required_argument, NULL, 'r'},
-        {"reference", required_argument, NULL, 'l'},
-        {"json", no_argument, NULL, 'j'},
-        {"quiet", no_argument, NULL, 'q'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
-    };
-    uint64_t threads;
-    opterr = 0;
-    for (int option; (option = getopt_long(argc, argv, ":hq", options, NULL)) != -1;) {
-        switch (option) {
-        case 's':
-            if (out->assignments_count == ASSIGNMENTS_MAX) {
-                return usage_error(diag, "too many --set; use an experiment file", "");
-            }
-            out->assignments[out->assignments_count++] = optarg;
-            break;
-        case 't':
-            if (!witan_text_parse_u64(optarg, &threads) || threads < 1 ||
-                threads > 1024) {
-                return usage_error(
-                    diag, "--threads takes a number from 1 to 1024, not ", optarg);
-            }
-            out->threads = (size_t)threads;
-            break;
-        case 'o':
-            out->out = optarg;
-            break;
-        case 'r':
-            out->resume = optarg;
-            break;
-        case 'l':
-            if (strcmp(optarg, "local") != 0) {
-                return usage_error(diag, "--reference takes local, not ", optarg);
-            }
-            out->reference = true;
-            break;
-        case 'j':
-            out->json = true;
-            break;
-        case 'q':
-            out->quiet = true;
-            break;
-        case 'h':
-            *help = true;
-            return WITAN_OK;
-        case ':':
-            return usage_error(diag, "a value is missing after ", argv[optind - 1]);
-        default:
-            return usage_error(diag, "unknown option ", argv[optind - 1]);
-        }
+    if (args.reference != NULL && strcmp(args.reference, "local") != 0) {
+        return witan_usage_error(&usage, diag, "--reference takes local, not %s",
+                                 args.reference);
     }
-    if (optind < argc) {
-        out->experiment = argv[optind++];
-    }
-    return optind == argc
-               ? WITAN_OK
-               : usage_error(diag, "one experiment at a time, not also ", argv[optind]);
-}
-
-static witan_status
-check_arguments(const arguments *self, witan_diag *diag)
-{
-    if (self->resume != NULL && (self->experiment != NULL || self->out != NULL ||
-                                 self->assignments_count != 0)) {
-        return usage_error(
-            diag,
+    if (args.resume != NULL &&
+        (args.experiment != NULL || args.out != NULL || args.assignments.count != 0)) {
+        return witan_usage_error(
+            &usage, diag,
             "--resume takes everything from its directory: leave out the "
-            "experiment, --set and --out",
-            "");
+            "experiment, --set and --out");
     }
     return WITAN_OK;
 }
@@ -268,24 +208,24 @@ join(char path[WITAN_PATH_MAX], const char *directory, const char *name,
 /* The experiment, or the config of the run that is resumed; then --set; for the
  * reference, strategy local. */
 static witan_status
-load_config(run *self, const arguments *args, bool reference, witan_diag *diag)
+load_config(run *self, bool reference, witan_diag *diag)
 {
     char path[WITAN_PATH_MAX];
-    const char *assignments[ASSIGNMENTS_MAX + 1];
-    size_t count = args->assignments_count;
-    const char *experiment = args->experiment;
-    memcpy(assignments, args->assignments, count * sizeof *assignments);
+    const char *assignments[WITAN_TEXTS_MAX + 1];
+    size_t count = args.assignments.count;
+    const char *experiment = args.experiment;
+    memcpy(assignments, args.assignments.items, count * sizeof *assignments);
     if (reference) {
         assignments[count++] = "fusion.key=local";
     }
-    if (args->resume != NULL) {
-        WITAN_TRY(join(path, args->resume, "config.json", diag));
+    if (args.resume != NULL) {
+        WITAN_TRY(join(path, args.resume, "config.json", diag));
         experiment = path;
         if (!witan_path_exists(path)) {
             return witan_diag_fail(diag, WITAN_E_CONFIG,
                                    "%s holds no run (no config.json); name a run "
                                    "directory",
-                                   args->resume);
+                                   args.resume);
         }
     }
     WITAN_TRY(
@@ -309,20 +249,19 @@ name_for_path(char out[64], const char *name)
 }
 
 static witan_status
-choose_directory(char out[WITAN_PATH_MAX], const arguments *args,
-                 const witan_config *config, witan_diag *diag)
+choose_directory(char out[WITAN_PATH_MAX], const witan_config *config, witan_diag *diag)
 {
     char stamp[32], name[64];
     time_t now = time(NULL);
     struct tm utc;
-    const char *given = args->resume != NULL ? args->resume : args->out;
+    const char *given = args.resume != NULL ? args.resume : args.out;
     if (given != NULL) {
         int length = snprintf(out, WITAN_PATH_MAX, "%s", given);
-        return length > 0 && length < (int)WITAN_PATH_MAX
+        return length < (int)WITAN_PATH_MAX
                    ? WITAN_OK
-                   : usage_error(diag,
-                                 "--out and --resume take a directory whose path ",
-                                 length > 0 ? "is shorter" : "is not empty");
+                   : witan_usage_error(&usage, diag,
+                                       "--out and --resume take a directory whose path "
+                                       "is shorter");
     }
     name_for_path(name, config->name);
     (void)gmtime_r(&now, &utc);
@@ -373,11 +312,10 @@ log_start(run *self, const witan_run_record *record, bool resume)
 
 /* Loads data and builds the clients; nothing has run yet. */
 static witan_status
-prepare(run *self, const char *directory, const arguments *args, screen *view,
-        bool resume, witan_diag *diag)
+prepare(run *self, const char *directory, screen *view, bool resume, witan_diag *diag)
 {
-    witan_simulation_options options = {
-        .threads = args->threads != 0 ? args->threads : processors(),
+    witan_simulation_options settings = {
+        .threads = args.threads != 0 ? args.threads : processors(),
         .directory = directory,
         .resume = resume,
         .interrupts = &interrupts,
@@ -389,7 +327,7 @@ prepare(run *self, const char *directory, const arguments *args, screen *view,
         .log = &self->log.log,
     };
     witan_status status = witan_simulation_new(
-        &self->simulation, &self->config, &options, witan_allocator_default(), diag);
+        &self->simulation, &self->config, &settings, witan_allocator_default(), diag);
     if (status == WITAN_OK) {
         log_start(self, witan_simulation_record(self->simulation), resume);
     }
@@ -427,12 +365,12 @@ write_report(const witan_run_record *record, witan_diag *diag)
 }
 
 static witan_status
-print_result(const witan_run_record *record, const arguments *args, witan_diag *diag)
+print_result(const witan_run_record *record, witan_diag *diag)
 {
     witan_terminal terminal = witan_terminal_of(stdout);
     witan_text text;
     witan_text_init(&text, witan_allocator_default(), (size_t)64 << 20);
-    if (args->json) {
+    if (args.json) {
         witan_simulation_summary(&text, record, true);
     } else {
         witan_report_table(&text, record, &terminal);
@@ -489,17 +427,17 @@ warn_about_pin(void)
 /* The same clients, alone, in DIRECTORY/reference. From here on the main run counts as
  * begun: its config is written, so that --resume continues the pair. */
 static witan_status
-run_reference(run *reference, run *main_run, const char *directory,
-              const arguments *args, screen *view, witan_diag *diag)
+run_reference(run *reference, run *main_run, const char *directory, screen *view,
+              witan_diag *diag)
 {
     char beside[WITAN_PATH_MAX], config[WITAN_PATH_MAX];
     witan_text text;
     WITAN_TRY(join(beside, directory, "reference", diag));
     WITAN_TRY(join(config, beside, "config.json", diag));
     bool resume = witan_path_exists(config);
-    WITAN_TRY(load_config(reference, args, true, diag));
+    WITAN_TRY(load_config(reference, true, diag));
     WITAN_TRY(open_directory(reference, beside, resume, diag));
-    WITAN_TRY(prepare(reference, beside, args, view, resume, diag));
+    WITAN_TRY(prepare(reference, beside, view, resume, diag));
     WITAN_TRY(join(config, directory, "config.json", diag));
     witan_text_init(&text, witan_allocator_default(), 4 * WITAN_CONFIG_BYTES_MAX);
     witan_config_write(&main_run->config, &text);
@@ -525,14 +463,14 @@ has_reference(const char *directory)
 }
 
 static witan_status
-run_all(run *main_run, run *reference, const char *directory, const arguments *args,
-        screen *view, witan_diag *diag)
+run_all(run *main_run, run *reference, const char *directory, screen *view,
+        witan_diag *diag)
 {
-    bool resume = args->resume != NULL;
-    if (args->reference || (resume && has_reference(directory))) {
-        WITAN_TRY(run_reference(reference, main_run, directory, args, view, diag));
+    bool resume = args.resume != NULL;
+    if (args.reference != NULL || (resume && has_reference(directory))) {
+        WITAN_TRY(run_reference(reference, main_run, directory, view, diag));
     }
-    WITAN_TRY(prepare(main_run, directory, args, view, resume, diag));
+    WITAN_TRY(prepare(main_run, directory, view, resume, diag));
     if (reference->simulation != NULL) {
         WITAN_TRY(witan_simulation_set_reference(main_run->simulation,
                                                  reference->simulation, diag));
@@ -540,7 +478,7 @@ run_all(run *main_run, run *reference, const char *directory, const arguments *a
     WITAN_TRY(execute(main_run, view, diag));
     const witan_run_record *record = witan_simulation_record(main_run->simulation);
     WITAN_TRY(write_report(record, diag));
-    return print_result(record, args, diag);
+    return print_result(record, diag);
 }
 
 /* A run that never began leaves nothing behind: the directory was ours to make. */
@@ -567,26 +505,26 @@ remove_empty_run(const char *directory)
 }
 
 static int
-simulate(const arguments *args)
+simulate(void)
 {
     witan_diag diag = {0};
     run main_run = {0}, reference = {0};
     char directory[WITAN_PATH_MAX];
-    screen view = {witan_terminal_of(stderr), args->quiet, "", false};
+    screen view = {witan_terminal_of(stderr), args.quiet, "", false};
     int code = 0;
-    witan_status status = load_config(&main_run, args, false, &diag);
+    witan_status status = load_config(&main_run, false, &diag);
     if (status == WITAN_OK) {
-        status = choose_directory(directory, args, &main_run.config, &diag);
+        status = choose_directory(directory, &main_run.config, &diag);
     }
     bool fresh = status == WITAN_OK && !witan_path_exists(directory);
     if (status == WITAN_OK) {
-        status = open_directory(&main_run, directory, args->resume != NULL, &diag);
+        status = open_directory(&main_run, directory, args.resume != NULL, &diag);
     }
     if (status != WITAN_OK) {
         code = witan_fail(&diag, status);
     } else {
         warn_about_pin();
-        status = run_all(&main_run, &reference, directory, args, &view, &diag);
+        status = run_all(&main_run, &reference, directory, &view, &diag);
         if (status != WITAN_OK) {
             code = explain_stop(&main_run, directory, status, &diag);
         }
@@ -602,20 +540,15 @@ simulate(const arguments *args)
 int
 witan_command_sim(int argc, char **argv)
 {
-    static arguments args;
+    int code;
     witan_diag diag = {0};
-    bool help = false;
-    witan_status status = parse_arguments(&args, &help, argc, argv, &diag);
-    if (help) {
-        print_help();
-        return 0;
+    if (!witan_usage_read(&usage, argc, argv, &code)) {
+        return code;
     }
-    if (status == WITAN_OK) {
-        status = check_arguments(&args, &diag);
-    }
+    witan_status status = check_arguments(&diag);
     if (status != WITAN_OK) {
         return witan_fail(&diag, status);
     }
     witan_signals_catch(on_signal);
-    return simulate(&args);
+    return simulate();
 }

@@ -534,7 +534,7 @@ witan_command_status(int argc, char **argv)
                                                  : client(&text, &diag);
     }
     if (status == WITAN_OK) {
-        status = witan_print(&text);
+        status = witan_print_result(&text, &diag);
     }
     witan_text_fini(&text);
     return status == WITAN_OK ? 0 : witan_fail(&diag, status);

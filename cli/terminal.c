@@ -49,6 +49,16 @@ witan_print(const witan_text *text)
 }
 
 witan_status
+witan_print_result(const witan_text *text, witan_diag *diag)
+{
+    witan_status status = witan_print(text);
+    return status == WITAN_OK
+               ? status
+               : witan_diag_fail(diag, status, "cannot write the result: %s",
+                                 witan_status_text(status));
+}
+
+witan_status
 witan_print_secret(const char *line)
 {
     size_t left = strlen(line);

@@ -19,6 +19,8 @@ int witan_fail(const witan_diag *diag, witan_status status);
 /* Prints text to standard output; E_IO when it cannot (full disk, closed pipe). */
 witan_status witan_print(const witan_text *text);
 
+/* The same; a failure is told in `diag`. */
+witan_status witan_print_result(const witan_text *text, witan_diag *diag);
 /* As witan_print, but through no buffer that would keep a copy: for join lines. */
 witan_status witan_print_secret(const char *line);
 
