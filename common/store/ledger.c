@@ -29,57 +29,58 @@ enum {
 static const char *const schema[] = {
     "CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT",
 
-    "CREATE TABLE peers (number INTEGER PRIMARY KEY, seat INTEGER NOT NULL, "
-    "name TEXT NOT NULL, state INTEGER NOT NULL CHECK (state BETWEEN 0 AND 2), "
-    "sign_key BLOB NOT NULL UNIQUE CHECK (length(sign_key) = 32), "
-    "transport_key BLOB NOT NULL CHECK (length(transport_key) = 32), "
-    "new_transport_key BLOB CHECK (length(new_transport_key) = 32), "
-    "psk BLOB NOT NULL CHECK (length(psk) = 32), must_rotate INTEGER NOT NULL DEFAULT "
-    "0, "
-    "enrolled_s INTEGER NOT NULL, seen_s INTEGER NOT NULL DEFAULT 0, "
-    "model TEXT NOT NULL DEFAULT '', program TEXT NOT NULL DEFAULT '', "
-    "samples INTEGER NOT NULL DEFAULT 0, connected INTEGER NOT NULL DEFAULT 0) STRICT",
+    ("CREATE TABLE peers (number INTEGER PRIMARY KEY, seat INTEGER NOT NULL, "
+     "name TEXT NOT NULL, state INTEGER NOT NULL CHECK (state BETWEEN 0 AND 2), "
+     "sign_key BLOB NOT NULL UNIQUE CHECK (length(sign_key) = 32), "
+     "transport_key BLOB NOT NULL CHECK (length(transport_key) = 32), "
+     "new_transport_key BLOB CHECK (length(new_transport_key) = 32), "
+     "psk BLOB NOT NULL CHECK (length(psk) = 32), "
+     "must_rotate INTEGER NOT NULL DEFAULT 0, enrolled_s INTEGER NOT NULL, "
+     "seen_s INTEGER NOT NULL DEFAULT 0, model TEXT NOT NULL DEFAULT '', "
+     "program TEXT NOT NULL DEFAULT '', samples INTEGER NOT NULL DEFAULT 0, "
+     "connected INTEGER NOT NULL DEFAULT 0) STRICT"),
     "CREATE UNIQUE INDEX peers_seat ON peers (seat) WHERE state < 2",
     "CREATE UNIQUE INDEX peers_name ON peers (name) WHERE state < 2",
     "CREATE UNIQUE INDEX peers_transport ON peers (transport_key) WHERE state < 2",
 
-    "CREATE TABLE invitations (token BLOB PRIMARY KEY CHECK (length(token) = 8), "
-    "name TEXT NOT NULL, seat INTEGER, "
-    "door_key BLOB NOT NULL CHECK (length(door_key) = 32), "
-    "psk BLOB NOT NULL CHECK (length(psk) = 32), created_s INTEGER NOT NULL, "
-    "expires_s INTEGER NOT NULL, confirm INTEGER NOT NULL, "
-    "used_by BLOB REFERENCES peers (sign_key)) STRICT",
+    ("CREATE TABLE invitations (token BLOB PRIMARY KEY CHECK (length(token) = 8), "
+     "name TEXT NOT NULL, seat INTEGER, "
+     "door_key BLOB NOT NULL CHECK (length(door_key) = 32), "
+     "psk BLOB NOT NULL CHECK (length(psk) = 32), created_s INTEGER NOT NULL, "
+     "expires_s INTEGER NOT NULL, confirm INTEGER NOT NULL, "
+     "used_by BLOB REFERENCES peers (sign_key)) STRICT"),
 
-    "CREATE TABLE rounds (round INTEGER PRIMARY KEY, "
-    "phase INTEGER NOT NULL CHECK (phase BETWEEN 0 AND 2), "
-    "fused INTEGER NOT NULL DEFAULT 0, opened_s INTEGER NOT NULL, "
-    "ended_s INTEGER NOT NULL DEFAULT 0, seats INTEGER NOT NULL, "
-    "asked INTEGER NOT NULL, asked_bits BLOB NOT NULL, "
-    "answered INTEGER NOT NULL DEFAULT 0, late INTEGER NOT NULL DEFAULT 0, "
-    "exchange BLOB CHECK (length(exchange) = 32), bytes_up INTEGER NOT NULL DEFAULT 0, "
-    "bytes_down INTEGER NOT NULL DEFAULT 0, seconds REAL) STRICT",
+    ("CREATE TABLE rounds (round INTEGER PRIMARY KEY, "
+     "phase INTEGER NOT NULL CHECK (phase BETWEEN 0 AND 2), "
+     "fused INTEGER NOT NULL DEFAULT 0, opened_s INTEGER NOT NULL, "
+     "ended_s INTEGER NOT NULL DEFAULT 0, seats INTEGER NOT NULL, "
+     "asked INTEGER NOT NULL, asked_bits BLOB NOT NULL, "
+     "answered INTEGER NOT NULL DEFAULT 0, late INTEGER NOT NULL DEFAULT 0, "
+     "exchange BLOB CHECK (length(exchange) = 32), "
+     "bytes_up INTEGER NOT NULL DEFAULT 0, bytes_down INTEGER NOT NULL DEFAULT 0, "
+     "seconds REAL) STRICT"),
 
-    "CREATE TABLE uploads (round INTEGER NOT NULL REFERENCES rounds, "
-    "seat INTEGER NOT NULL, kind INTEGER NOT NULL, codec INTEGER NOT NULL, "
-    "rows INTEGER NOT NULL, classes INTEGER NOT NULL, total INTEGER NOT NULL, "
-    "samples INTEGER NOT NULL, digest BLOB NOT NULL CHECK (length(digest) = 32), "
-    "signature BLOB NOT NULL CHECK (length(signature) = 64), "
-    "sign_key BLOB NOT NULL REFERENCES peers (sign_key), late INTEGER NOT NULL, "
-    "used_from INTEGER NOT NULL, kept INTEGER NOT NULL DEFAULT 1, "
-    "PRIMARY KEY (round, seat)) STRICT, WITHOUT ROWID",
+    ("CREATE TABLE uploads (round INTEGER NOT NULL REFERENCES rounds, "
+     "seat INTEGER NOT NULL, kind INTEGER NOT NULL, codec INTEGER NOT NULL, "
+     "rows INTEGER NOT NULL, classes INTEGER NOT NULL, total INTEGER NOT NULL, "
+     "samples INTEGER NOT NULL, digest BLOB NOT NULL CHECK (length(digest) = 32), "
+     "signature BLOB NOT NULL CHECK (length(signature) = 64), "
+     "sign_key BLOB NOT NULL REFERENCES peers (sign_key), late INTEGER NOT NULL, "
+     "used_from INTEGER NOT NULL, kept INTEGER NOT NULL DEFAULT 1, "
+     "PRIMARY KEY (round, seat)) STRICT, WITHOUT ROWID"),
     "CREATE INDEX uploads_kept ON uploads (round, seat) WHERE kept = 1",
 
-    "CREATE TABLE results (round INTEGER NOT NULL REFERENCES rounds, "
-    "seat INTEGER NOT NULL, train_loss REAL, distill_loss REAL, "
-    "own_before_accuracy REAL, own_before_loss REAL, own_before_ece REAL, "
-    "own_after_accuracy REAL, own_after_loss REAL, own_after_ece REAL, "
-    "global_before_accuracy REAL, global_before_loss REAL, global_before_ece REAL, "
-    "global_after_accuracy REAL, global_after_loss REAL, global_after_ece REAL, "
-    "bytes_up INTEGER NOT NULL, bytes_down INTEGER NOT NULL, "
-    "PRIMARY KEY (round, seat)) STRICT, WITHOUT ROWID",
+    ("CREATE TABLE results (round INTEGER NOT NULL REFERENCES rounds, "
+     "seat INTEGER NOT NULL, train_loss REAL, distill_loss REAL, "
+     "own_before_accuracy REAL, own_before_loss REAL, own_before_ece REAL, "
+     "own_after_accuracy REAL, own_after_loss REAL, own_after_ece REAL, "
+     "global_before_accuracy REAL, global_before_loss REAL, global_before_ece REAL, "
+     "global_after_accuracy REAL, global_after_loss REAL, global_after_ece REAL, "
+     "bytes_up INTEGER NOT NULL, bytes_down INTEGER NOT NULL, "
+     "PRIMARY KEY (round, seat)) STRICT, WITHOUT ROWID"),
 
-    "CREATE TABLE events (number INTEGER PRIMARY KEY, at_s INTEGER NOT NULL, "
-    "id TEXT NOT NULL, text TEXT NOT NULL) STRICT",
+    ("CREATE TABLE events (number INTEGER PRIMARY KEY, at_s INTEGER NOT NULL, "
+     "id TEXT NOT NULL, text TEXT NOT NULL) STRICT"),
 };
 static const size_t schema_count = sizeof schema / sizeof schema[0];
 

@@ -6,7 +6,8 @@
  * `witan invite`, `peers`, `status`): SQLite locks; a writer waits up to 5 s.
  * Errors of all functions: E_IO (disk full says so; the transaction is undone and the
  * ledger stays usable), E_DATA (not a ledger, damaged, written by a newer version),
- * E_MEMORY, and those named. Every failure has its sentence in `diag`.
+ * E_BUSY (another process wrote for longer than 5 s), E_MEMORY, and those named. Every
+ * failure has its sentence in `diag`; lists are then NULL and empty.
  * Threads: one per open ledger. */
 #ifndef WITAN_STORE_LEDGER_H
 #define WITAN_STORE_LEDGER_H
@@ -21,8 +22,11 @@
 
 typedef struct witan_ledger witan_ledger;
 
-/* Opens DIRECTORY/witan.db. `create`: make it when absent (mode 0600), else E_STATE
- * "no coordinator state in DIR; start witan coordinator there first". */
+/* Opens DIRECTORY/witan.db. `create` is the coordinator's way: makes it when absent and
+ * checks every page, row and reference; else absence is E_STATE "no coordinator state
+ * in DIR; start witan coordinator there first". Files are made 0600, and given that
+ * mode when they have another. Errors: E_REFUSED (DIRECTORY open to others, as
+ * secret_file.h; a link or another's file in it). */
 WITAN_NODISCARD witan_status witan_ledger_open(witan_ledger **out,
                                                const char *directory, bool create,
                                                const witan_allocator *allocator,
@@ -31,7 +35,9 @@ void witan_ledger_close(witan_ledger **self);
 /* A number that changes when another process changed the ledger: cheap, for polling. */
 WITAN_NODISCARD witan_status witan_ledger_version(witan_ledger *self, uint64_t *out,
                                                   witan_diag *diag);
-/* Several changes as one: all durable at commit, none after rollback. Not nested. */
+/* Several changes as one: all durable at commit, none after rollback. Not nested. A
+ * change that fails by its own rules (E_STATE, E_REFUSED) leaves the others standing;
+ * after E_IO the whole may be undone already: later changes and the commit say so. */
 WITAN_NODISCARD witan_status witan_ledger_begin(witan_ledger *self, witan_diag *diag);
 WITAN_NODISCARD witan_status witan_ledger_commit(witan_ledger *self, witan_diag *diag);
 void witan_ledger_rollback(witan_ledger *self);
@@ -100,8 +106,9 @@ typedef struct witan_peer {
 
 /* Uses an invitation and makes the peer, in one transaction; *peer gets its seat.
  * Repeating it with the same keys gives the same peer. Errors: E_REFUSED with a reason:
- * *reason is witan_packet_reason's number (token unknown 2, used 3, expired 4, full 8).
- */
+ * *reason is witan_packet_reason's number (token unknown 2, used 3, expired 4, revoked
+ * 7: a revoked signing key does not come back, full 8, 18: the keys are those of a
+ * living peer under another name). */
 WITAN_NODISCARD witan_status witan_ledger_enroll(
     witan_ledger *self, const uint8_t token[8], const uint8_t sign_key[32],
     const uint8_t transport_key[32], const uint8_t psk[32], uint32_t seats,
@@ -114,7 +121,8 @@ WITAN_NODISCARD witan_status witan_ledger_peers(witan_ledger *self, witan_peer *
 WITAN_NODISCARD witan_status witan_ledger_peer(witan_ledger *self, const char *name,
                                                witan_peer *out, witan_diag *diag);
 /* Changes a peer's state. Revoking frees its seat and drops its uploads that no fusion
- * used yet. Errors: E_STATE (revoked for good; not pending). */
+ * used yet; within a transaction their files stay until witan_upload_prune. Errors:
+ * E_STATE (revoked for good; not pending). */
 WITAN_NODISCARD witan_status witan_ledger_peer_set_state(witan_ledger *self,
                                                          const uint8_t sign_key[32],
                                                          witan_peer_state state,
@@ -146,9 +154,9 @@ typedef enum witan_round_phase {
 typedef struct witan_round_row {
     uint32_t round;
     witan_round_phase phase;
-    bool fused;                 /* ENDED: false when too few answered */
-    uint64_t opened_s, ended_s; /* Unix time, for people */
-    uint32_t asked, answered, late;
+    bool fused;                          /* ENDED: false when too few answered */
+    uint64_t opened_s, ended_s;          /* Unix time, for people */
+    uint32_t asked, answered, late;      /* not ENDED: uploads accepted so far */
     uint8_t exchange[WITAN_DIGEST_SIZE]; /* witan_exchange_digest, once ended */
     uint64_t bytes_up, bytes_down;
     double seconds;
@@ -186,7 +194,8 @@ typedef struct witan_upload_row {
 } witan_upload_row;
 
 /* Accepts an upload whose file is already durable. Errors: E_STATE (the seat already
- * has one for this round). */
+ * has one for this round; sign_key is not the approved peer of this seat any more; no
+ * such round). */
 WITAN_NODISCARD witan_status witan_ledger_accept(witan_ledger *self,
                                                  const witan_upload_row *row,
                                                  witan_diag *diag);
@@ -200,8 +209,10 @@ WITAN_NODISCARD witan_status witan_ledger_uploads(witan_ledger *self, uint32_t f
                                                   witan_upload_row **list,
                                                   size_t *count, witan_diag *diag);
 
-/* Upload files: DIRECTORY/uploads/RRRRRRR-SSSSSS.part while they grow, .bin when whole.
- * Chunks are written at their offset, nothing is held in memory. */
+/* Upload files: DIRECTORY/uploads/RRRRRRR-SSSSSS.part while they grow, .bin when whole:
+ * the digest, then the payload. Chunks are written at their offset, nothing is held in
+ * memory. All take a row with round, seat, total and digest set; E_INVALID when these
+ * are beyond limits.h. */
 /* Bytes that a .part has (0 when absent). A .part of another digest is dropped first.
  */
 WITAN_NODISCARD witan_status witan_upload_have(witan_ledger *self,
@@ -213,12 +224,15 @@ WITAN_NODISCARD witan_status witan_upload_append(witan_ledger *self,
                                                  uint64_t offset, const void *bytes,
                                                  size_t size, witan_diag *diag);
 /* Reads the whole .part into *bytes (owned, row->total bytes) and compares its digest:
- * E_FORGED when it differs (the .part is then gone). */
+ * E_FORGED when it differs (the .part is then gone), E_STATE when it is not whole. */
 WITAN_NODISCARD witan_status witan_upload_read_part(witan_ledger *self,
                                                     const witan_upload_row *row,
                                                     uint8_t **bytes, witan_diag *diag);
 /* Makes count .part files durable under their final names: to be called before
- * witan_ledger_accept. One directory sync for all. */
+ * witan_ledger_accept. One directory sync for all. Errors: E_STATE (one is not whole;
+ * nothing is changed), E_IO. A file whose sync failed is gone, its bytes are to be sent
+ * again; the others are still parts, and may be finished one by one, when it was a
+ * file's own sync, and gone too when it was a renaming or the directory's sync. */
 WITAN_NODISCARD witan_status witan_upload_finish(witan_ledger *self,
                                                  const witan_upload_row *const *rows,
                                                  size_t count, witan_diag *diag);
@@ -226,9 +240,11 @@ WITAN_NODISCARD witan_status witan_upload_finish(witan_ledger *self,
 WITAN_NODISCARD witan_status witan_upload_load(witan_ledger *self,
                                                const witan_upload_row *row,
                                                uint8_t **bytes, witan_diag *diag);
-/* Deletes the files of rounds < keep_from (rows stay). Failures are not errors. */
+/* Deletes the files of rounds < keep_from (rows stay). Failures are not errors. Within
+ * a transaction, which may be undone, whole files stay until the next time. */
 void witan_upload_prune(witan_ledger *self, uint32_t keep_from);
-/* Deletes a seat's file of a round, whole or not. */
+/* Deletes a seat's file of a round, whole or not; within a transaction the part only.
+ */
 void witan_upload_drop(witan_ledger *self, uint32_t round, uint32_t seat);
 /* Errors: E_IO when the file system has fewer than `bytes` free ("... free, ...
  * needed").
@@ -266,6 +282,7 @@ typedef struct witan_event_row {
     char id[32];
     char text[256];
 } witan_event_row;
+/* The `newest` ones, oldest first; *list owned by the caller. */
 WITAN_NODISCARD witan_status witan_ledger_events(witan_ledger *self, size_t newest,
                                                  witan_event_row **list, size_t *count,
                                                  witan_diag *diag);

@@ -39,6 +39,9 @@ static witan_status
 fail_io(const witan_ledger *self, int code, witan_diag *diag)
 {
     int error = sqlite3_system_errno(self->db);
+    if (error == 0) {
+        error = errno; /* SQLite notes none when COMMIT fails; see witan_query_row */
+    }
     if (code == SQLITE_IOERR_NOMEM) {
         return witan_diag_fail(diag, WITAN_E_MEMORY, "%s: out of memory", self->path);
     }
@@ -175,6 +178,7 @@ witan_query_row(witan_query *self)
     if (self->status != WITAN_OK) {
         return false;
     }
+    errno = 0;
     int code = sqlite3_step(self->statement);
     self->column = 0;
     if (code != SQLITE_ROW && code != SQLITE_DONE) {

@@ -197,8 +197,8 @@ other_tables_are_refused(void)
         "CREATE TRIGGER t AFTER INSERT ON events BEGIN DELETE FROM peers; END",
         "DROP INDEX peers_seat",
         "DROP INDEX peers_seat; CREATE INDEX peers_seat ON peers (seat)",
-        "DROP TABLE events; CREATE VIEW events AS SELECT 1 AS number, 2 AS at_s, "
-        "'' AS id, '' AS text",
+        ("DROP TABLE events; CREATE VIEW events AS SELECT 1 AS number, 2 AS at_s, "
+         "'' AS id, '' AS text"),
         "ALTER TABLE settings ADD COLUMN more TEXT",
     };
     witan_diag diag;
