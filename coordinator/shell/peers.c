@@ -58,6 +58,23 @@ is_named(const witan_peer *list, size_t count, uint32_t seat, const uint8_t *sig
     return false;
 }
 
+/* What a person has done with `witan peers`. */
+static void
+tell_changes(witan_server *self, const witan_peer *before, const witan_peer *now)
+{
+    if (before == NULL) {
+        return;
+    }
+    if (before->state == WITAN_PEER_PENDING && now->state == WITAN_PEER_APPROVED) {
+        server_note(self, WITAN_LOG_INFO, "approved", "peer=%s", now->name);
+        server_say(self, "%s was approved", now->name);
+    }
+    if (!before->must_rotate && now->must_rotate) {
+        server_say(self, "%s will be asked for a new transport key (rotation)",
+                   now->name);
+    }
+}
+
 static void
 take_peers(witan_server *self, const witan_peer *list, size_t count)
 {
@@ -74,6 +91,7 @@ take_peers(witan_server *self, const witan_peer *list, size_t count)
             server_seat *seat = &self->seat[list[i].seat];
             const witan_peer before = seat->peer;
             seat->peer = list[i];
+            tell_changes(self, seat->held ? &before : NULL, &list[i]);
             if (seat->note) { /* not written down yet */
                 memcpy(seat->peer.model, before.model, sizeof before.model);
                 memcpy(seat->peer.program, before.program, sizeof before.program);

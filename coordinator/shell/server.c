@@ -377,7 +377,7 @@ must_stop(witan_server *self)
     if (!self->draining) {
         self->draining = true;
         self->drain_until_ms = now + self->options.drain_ms;
-        if (self->phase != SERVER_BETWEEN) {
+        if (self->phase != SERVER_BETWEEN && stops == 1) {
             server_say(self,
                        "stopping after round %u, within %.0f s; once more stops at "
                        "once",

@@ -40,9 +40,61 @@ find_connection(witan_server *self, const witan_door_frame *frame)
     return at;
 }
 
+static void
+free_connection(witan_server *self, size_t index)
+{
+    server_connection *at = self->connections[index];
+    server_connection **link = bucket_of(self, at->route, at->route_size);
+    while (*link != at) {
+        link = &(*link)->chain;
+    }
+    *link = at->chain;
+    self->connections[index] = self->connections[--self->connections_count];
+    witan_free(self->allocator, at);
+}
+
+static void
+free_doomed(witan_server *self)
+{
+    for (size_t i = self->connections_count; self->doomed > 0 && i-- > 0;) {
+        if (self->connections[i]->doomed) {
+            self->doomed--;
+            free_connection(self, i);
+        }
+    }
+}
+
+/* When the table is full, whoever has no peer's session makes room: of the same key
+ * first, so that one client cannot keep out the others, then the oldest. */
+static void
+make_room(witan_server *self, const uint8_t key[WITAN_KEY_SIZE])
+{
+    server_connection *worst = NULL;
+    bool worst_same = false;
+    for (size_t i = 0; i < self->connections_count; i++) {
+        server_connection *at = self->connections[i];
+        bool same = memcmp(at->key, key, WITAN_KEY_SIZE) == 0;
+        if (at->doomed || (at->proven && at->seat != SERVER_NOBODY)) {
+            continue;
+        }
+        if (worst == NULL || same > worst_same ||
+            (same == worst_same && at->since_ms < worst->since_ms)) {
+            worst = at;
+            worst_same = same;
+        }
+    }
+    if (worst != NULL) {
+        server_sessions_doom(self, worst, false);
+    }
+    free_doomed(self);
+}
+
 static server_connection *
 new_connection(witan_server *self, const witan_door_frame *frame)
 {
+    if (self->connections_count == self->connections_max) {
+        make_room(self, frame->key);
+    }
     if (self->connections_count == self->connections_max) {
         return NULL;
     }
@@ -108,19 +160,6 @@ server_sessions_doom(witan_server *self, server_connection *at, bool cut)
     }
 }
 
-static void
-free_connection(witan_server *self, size_t index)
-{
-    server_connection *at = self->connections[index];
-    server_connection **link = bucket_of(self, at->route, at->route_size);
-    while (*link != at) {
-        link = &(*link)->chain;
-    }
-    *link = at->chain;
-    self->connections[index] = self->connections[--self->connections_count];
-    witan_free(self->allocator, at);
-}
-
 /* Another connection of this key has an open session: cutting would end that one. */
 static bool
 key_is_in_use(const witan_server *self, const server_connection *at)
@@ -159,12 +198,7 @@ server_sessions_sweep(witan_server *self)
         }
         server_peers_note(self);
     }
-    for (size_t i = self->connections_count; self->doomed > 0 && i-- > 0;) {
-        if (self->connections[i]->doomed) {
-            self->doomed--;
-            free_connection(self, i);
-        }
-    }
+    free_doomed(self);
 }
 
 void
