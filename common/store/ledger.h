@@ -176,6 +176,12 @@ WITAN_NODISCARD witan_status witan_ledger_last_round(witan_ledger *self,
                                                      witan_round_row *out, bool *found,
                                                      bool *asked, uint32_t seats,
                                                      witan_diag *diag);
+/* Who was asked in a round that witan_ledger_rounds or _last_round gave: asked [seats].
+ * Errors: E_STATE (opened for another number of seats). */
+WITAN_NODISCARD witan_status witan_ledger_round_asked(witan_ledger *self,
+                                                      const witan_round_row *row,
+                                                      bool *asked, uint32_t seats,
+                                                      witan_diag *diag);
 /* All rounds, oldest first; *list owned by the caller. */
 WITAN_NODISCARD witan_status witan_ledger_rounds(witan_ledger *self,
                                                  witan_round_row **list, size_t *count,

@@ -123,10 +123,9 @@ read_round(witan_query *query, witan_round_row *out)
     out->seconds = witan_query_double(query);
 }
 
-/* Who was asked in a round: asked [seats]. */
-static witan_status
-read_asked(witan_ledger *self, const witan_round_row *row, bool *asked, uint32_t seats,
-           witan_diag *diag)
+witan_status
+witan_ledger_round_asked(witan_ledger *self, const witan_round_row *row, bool *asked,
+                         uint32_t seats, witan_diag *diag)
 {
     uint8_t bits[BITS_MAX];
     uint64_t stored = 0, count = 0;
@@ -173,7 +172,7 @@ witan_ledger_last_round(witan_ledger *self, witan_round_row *out, bool *found,
     }
     witan_status status = witan_query_end(&query);
     if (status == WITAN_OK && *found && asked != NULL) {
-        status = read_asked(self, out, asked, seats, diag);
+        status = witan_ledger_round_asked(self, out, asked, seats, diag);
     }
     *found = *found && status == WITAN_OK;
     return status;
