@@ -87,9 +87,40 @@ restore_stale(witan_server *self, const past *it, uint32_t n, witan_diag *diag)
     return WITAN_OK;
 }
 
+/* Late knowledge counts when it was asked for: for the rounds that may still matter. */
 static witan_status
-restore_earlier(witan_server *self, const past *it, const witan_round_row *last,
-                witan_diag *diag)
+restore_asked(witan_server *self, const past *it, witan_diag *diag)
+{
+    witan_round_row *rounds = NULL;
+    size_t count = 0;
+    witan_status status = WITAN_OK;
+    if (!self->core_config.keep_late) {
+        return WITAN_OK;
+    }
+    WITAN_TRY(witan_ledger_rounds(self->ledger, &rounds, &count, diag));
+    for (size_t i = 0; i < count && status == WITAN_OK; i++) {
+        const witan_round_row *row = &rounds[i];
+        if (row->round >= it->start ||
+            it->start - row->round > self->core_config.maximum_age) {
+            continue;
+        }
+        status = witan_ledger_round_asked(self->ledger, row, self->asked,
+                                          (uint32_t)self->seats, diag);
+        for (size_t n = 0; n < self->seats; n++) { /* not of a seat's earlier owner */
+            const server_seat *seat = &self->seat[n];
+            self->asked[n] =
+                self->asked[n] && seat->held && seat->peer.enrolled_s <= row->opened_s;
+        }
+        if (status == WITAN_OK) {
+            witan_coordinator_restore_asked(self->core, row->round, self->asked);
+        }
+    }
+    witan_free(self->allocator, rounds);
+    return status;
+}
+
+static witan_status
+restore_earlier(witan_server *self, const past *it, witan_diag *diag)
 {
     for (size_t i = 0; i < it->count; i++) {
         const witan_upload_row *row = &it->rows[i];
@@ -98,10 +129,7 @@ restore_earlier(witan_server *self, const past *it, const witan_round_row *last,
             witan_coordinator_restore_heard(self->core, row->seat, row->round);
         }
     }
-    /* The ledger tells who was asked in the newest round alone. */
-    if (last->round < it->start) {
-        witan_coordinator_restore_asked(self->core, last->round, self->asked);
-    }
+    WITAN_TRY(restore_asked(self, it, diag));
     for (uint32_t n = 0; n < self->seats; n++) {
         WITAN_TRY(restore_stale(self, it, n, diag));
     }
@@ -171,7 +199,7 @@ restore_round(witan_server *self, past *it, const witan_round_row *last,
     witan_coordinator_actions actions;
     bool exchanges = self->core_config.strategy->exchange != WITAN_EXCHANGE_NONE;
     witan_coordinator_restore(self->core, it->start);
-    WITAN_TRY(restore_earlier(self, it, last, diag));
+    WITAN_TRY(restore_earlier(self, it, diag));
     self->finished = it->start == self->core_config.rounds;
     self->wants_next = !it->reopened && !self->finished;
     if (!it->reopened) {
@@ -180,6 +208,8 @@ restore_round(witan_server *self, past *it, const witan_round_row *last,
     self->row = *last;
     self->opened_ms = server_now(self);
     self->phase = exchanges ? SERVER_COLLECT : SERVER_SETTLE;
+    WITAN_TRY(witan_ledger_round_asked(self->ledger, last, self->asked,
+                                       (uint32_t)self->seats, diag));
     correct_asked(self, it);
     witan_coordinator_reopen(self->core, self->asked);
     WITAN_TRY(restore_answers(self, it, diag));
@@ -196,8 +226,7 @@ server_restore(witan_server *self, witan_diag *diag)
     past it = {0};
     bool found = false;
     size_t age = self->core_config.maximum_age;
-    WITAN_TRY(witan_ledger_last_round(self->ledger, &last, &found, self->asked,
-                                      (uint32_t)self->seats, diag));
+    WITAN_TRY(witan_ledger_last_round(self->ledger, &last, &found, NULL, 0, diag));
     if (!found) {
         self->wants_next = true;
         return WITAN_OK;

@@ -429,6 +429,8 @@ witan_server_run(witan_server *self, witan_diag *diag)
     if (strcmp(self->advertised, witan_server_endpoint(self)) != 0) {
         server_say(self, "join lines name %s", self->advertised);
     }
+    server_peers_poll(self); /* who was invited since this server was made */
+    server_peers_admit(self);
     bool stopped = false;
     while (!self->finished && !stopped && self->failed == WITAN_OK) {
         turn(self);
