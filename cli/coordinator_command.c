@@ -129,15 +129,14 @@ load_experiment(witan_config *config, bool *given, witan_diag *diag)
             return status;
         }
     }
-    if (args.experiment == NULL) {
-        witan_daemon_say(NULL, *given ? "no experiment file: the embedded digits, with "
-                                        "--set"
-                                      : "no experiment: ten clients on the embedded "
-                                        "digits");
-    }
     *given = true;
-    return witan_experiment_load(config, args.experiment, args.assignments.items,
-                                 args.assignments.count, diag);
+    WITAN_TRY(witan_experiment_load(config, args.experiment, args.assignments.items,
+                                    args.assignments.count, diag));
+    if (args.experiment == NULL) {
+        witan_daemon_say(NULL, "no experiment was given: handwritten digits inside the "
+                               "program are used");
+    }
+    return WITAN_OK;
 }
 
 static void
@@ -202,7 +201,6 @@ invite(witan_ledger *ledger, const char *name, witan_diag *diag)
     char line[WITAN_JOIN_LINE_MAX], prefix[WITAN_NAME_MAX + 8];
     uint64_t now_s = witan_wall_s(NULL);
     bool known;
-    WITAN_TRY(witan_peer_name_check(name, diag));
     WITAN_TRY(is_known(&known, ledger, name, now_s, diag));
     if (known) {
         return WITAN_OK;
@@ -424,7 +422,9 @@ check_arguments(witan_diag *diag)
         WITAN_TRY(witan_endpoint_check(args.advertise, false, diag));
     }
     for (size_t i = 0; i < args.invite.count; i++) {
-        WITAN_TRY(witan_peer_name_check(args.invite.items[i], diag));
+        if (witan_peer_name_check(args.invite.items[i], diag) != WITAN_OK) {
+            return witan_diag_prefix(diag, "--invite %s", args.invite.items[i]);
+        }
     }
     return WITAN_OK;
 }

@@ -81,7 +81,12 @@ witan_command_invite(int argc, char **argv)
     if (!witan_usage_read(&usage, argc, argv, &code)) {
         return code;
     }
-    witan_status status =
+    witan_status status = witan_peer_name_check(args.name, &diag);
+    if (status != WITAN_OK) {
+        (void)witan_diag_prefix(&diag, "%s", args.name);
+        return witan_fail(&diag, status);
+    }
+    status =
         witan_ledger_open(&ledger, args.state, false, witan_allocator_default(), &diag);
     if (status == WITAN_OK) {
         witan_invite_options invitation = {

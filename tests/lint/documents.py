@@ -28,8 +28,10 @@ def options(text):
 
 
 def check_man_pages(program, errors):
-    pages = {"witan.1": [["--help"], ["--version"]], "witan-sim.1": [["sim", "--help"]],
-             "witan-data.1": [["data", "--help"]]}
+    pages = {"witan.1": [["--help"], ["--version"]]}
+    for path in glob.glob(os.path.join(ROOT, "docs", "man", "witan-*.1")):
+        page = os.path.basename(path)
+        pages[page] = [[page[len("witan-"):-len(".1")], "--help"]]
     for page, calls in pages.items():
         told = options(read(f"docs/man/{page}"))
         for call in calls:
