@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "store/ledger.h"
 #include "test_server_robot.h"
@@ -240,6 +239,86 @@ restarts(void)
     host_fini(&where);
 }
 
+/* Two rounds with a deadline: site-b answers the first one in the second one, and its
+ * knowledge is used there; with or without a restart in between, whatever is open. */
+static void
+late_round(const char *name, bool again, char *exchanges, size_t room)
+{
+    host where;
+    robot one, two;
+    host_init(&where, name);
+    host_set(&where, "round.minimum_clients=1");
+    host_set(&where, "round.grace=20");
+    host_set(&where, "round.deadline=0.5");
+    host_set(&where, "round.late=keep");
+    robot_init(&one, "site-a");
+    robot_init(&two, "site-b");
+    if (host_start(&where) && robot_join(&one, &where) && robot_join(&two, &where)) {
+        CHECK(robot_hear(&one, WITAN_PACKET_OPEN, ROBOT_HEAR_MS));
+        CHECK(one.heard.is.open.remaining_ms > 0 &&
+              one.heard.is.open.remaining_ms <= 500);
+        CHECK(robot_upload(&one, 0, where.rows));
+        CHECK(robot_fetch_fused(&one, 0)); /* alone, after the deadline */
+        robot_done(&one, 0);
+        CHECK(robot_hear(&one, WITAN_PACKET_OPEN, ROBOT_HEAR_MS));
+        CHECK(one.heard.is.open.round == 1);
+        CHECK(!again || restart(&where, &one, &two));
+        CHECK(robot_upload(&two, 0, where.rows));
+        CHECK(two.heard.is.accepted.late);
+        CHECK(!again || restart(&where, &one, &two));
+        CHECK(robot_upload(&one, 1, where.rows));
+        CHECK(robot_fetch_fused(&one, 1));
+        CHECK(!again || restart(&where, &one, &two));
+        robot_done(&one, 1);
+        CHECK_STATUS(host_wait(&where), WITAN_OK);
+        host_exchanges(&where, exchanges, room);
+    }
+    robot_fini(&one);
+    robot_fini(&two);
+    host_fini(&where);
+}
+
+static void
+late_knowledge(void)
+{
+    char once[512] = "", restarted[512] = "";
+    late_round("late", false, once, sizeof once);
+    late_round("late-restarted", true, restarted, sizeof restarted);
+    CHECK_CONTAINS(once, "1:2:1:");
+    CHECK_STRING(restarted, once);
+}
+
+/* Strategy local: nothing travels, rounds are counted all the same. */
+static void
+nothing_travels(void)
+{
+    host where;
+    robot one, two;
+    host_init(&where, "local");
+    host_set(&where, "fusion.key=local");
+    robot_init(&one, "site-a");
+    robot_init(&two, "site-b");
+    if (host_start(&where) && robot_join(&one, &where) && robot_join(&two, &where)) {
+        CHECK(robot_hear(&one, WITAN_PACKET_OPEN, ROBOT_HEAR_MS));
+        CHECK(!robot_upload(&one, 0, where.rows));
+        CHECK(one.heard.is.refused.reason == WITAN_REASON_UNASKED);
+        robot_done(&one, 0);
+        CHECK(!robot_is_cut(&one));
+        CHECK(!robot_is_cut(&one));
+        CHECK(restart(&where, &one, &two));
+        CHECK(robot_hear(&two, WITAN_PACKET_OPEN, ROBOT_HEAR_MS));
+        robot_done(&two, 0);
+        CHECK(robot_hear(&one, WITAN_PACKET_OPEN, ROBOT_HEAR_MS));
+        CHECK(one.heard.is.open.round == 1); /* its DONE was not asked for again */
+        robot_done(&one, 1);
+        robot_done(&two, 1);
+        CHECK_STATUS(host_wait(&where), WITAN_OK);
+    }
+    robot_fini(&one);
+    robot_fini(&two);
+    host_fini(&where);
+}
+
 /* SIGTERM: the round under way ends, the next one does not open. */
 static void
 drain(void)
@@ -322,6 +401,8 @@ main(void)
     RUN(seats_and_approval);
     RUN(two_rounds);
     RUN(restarts);
+    RUN(late_knowledge);
+    RUN(nothing_travels);
     RUN(drain);
     RUN(state_is_kept_apart);
     return witan_test_finish();

@@ -348,6 +348,41 @@ full_disk(void)
     end(&where, &one, &two);
 }
 
+/* Not even the opening of a round can be written: nobody is told of it until it is. */
+static void
+full_disk_between_rounds(void)
+{
+    host where;
+    robot one, two;
+    struct rlimit before, none;
+    host_init(&where, "full-between");
+    robot_init(&one, "site-a");
+    robot_init(&two, "site-b");
+    if (!host_start(&where) || !robot_join(&one, &where) || !robot_join(&two, &where) ||
+        !CHECK(robot_hear(&one, WITAN_PACKET_OPEN, ROBOT_HEAR_MS)) ||
+        !CHECK(robot_upload(&one, 0, where.rows)) ||
+        !CHECK(robot_upload(&two, 0, where.rows)) ||
+        !CHECK(robot_fetch_fused(&one, 0)) || !CHECK(robot_fetch_fused(&two, 0))) {
+        return;
+    }
+    robot_done(&one, 0);
+    CHECK(!robot_is_cut(&one));
+    (void)signal(SIGXFSZ, SIG_IGN);
+    CHECK(getrlimit(RLIMIT_FSIZE, &before) == 0);
+    none = before;
+    none.rlim_cur = 1;
+    CHECK(setrlimit(RLIMIT_FSIZE, &none) == 0);
+    robot_done(&two, 0);
+    CHECK(!robot_hear(&one, WITAN_PACKET_OPEN, 1500));
+    CHECK(host_has_said(&where, "cannot write the state"));
+    CHECK(!robot_is_cut(&one));
+    CHECK(setrlimit(RLIMIT_FSIZE, &before) == 0);
+    CHECK(robot_hear(&one, WITAN_PACKET_OPEN, ROBOT_HEAR_MS));
+    CHECK(one.heard.is.open.round == 1);
+    CHECK(robot_upload(&one, 1, where.rows));
+    end(&where, &one, &two);
+}
+
 int
 main(void)
 {
@@ -359,5 +394,6 @@ main(void)
     RUN(rotation);
     RUN(silence);
     RUN(full_disk);
+    RUN(full_disk_between_rounds);
     return witan_test_finish();
 }
