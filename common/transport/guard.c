@@ -91,6 +91,21 @@ witan_connection_cut(witan_door *self, int file, witan_cut reason)
 /* ---- the monitor ---- */
 
 static void
+on_disconnected(witan_door *self, int file)
+{
+    if (file < 0 || (size_t)file >= self->table_size || !self->table[file].live) {
+        return;
+    }
+    unlink_unnamed(self, file);
+    if (!self->table[file].cut) {
+        self->open--;
+        self->unread_total -= self->table[file].unread;
+    }
+    self->counts.connections--;
+    self->table[file].live = false;
+}
+
+static void
 on_accepted(witan_door *self, int file)
 {
     if (file < 0 || (size_t)file >= self->table_size) {
@@ -100,6 +115,7 @@ on_accepted(witan_door *self, int file)
         return;
     }
     witan_connection *at = &self->table[file];
+    on_disconnected(self, file); /* should its end never have been told */
     memset(at, 0, sizeof *at);
     at->live = true;
     at->accepted_us = zmq_stopwatch_intermediate(self->watch);
@@ -122,21 +138,6 @@ on_accepted(witan_door *self, int file)
          * one that only holds a place stays. */
         witan_connection_cut(self, self->unnamed_first, WITAN_CUT_SURPLUS);
     }
-}
-
-static void
-on_disconnected(witan_door *self, int file)
-{
-    if (file < 0 || (size_t)file >= self->table_size || !self->table[file].live) {
-        return;
-    }
-    unlink_unnamed(self, file);
-    if (!self->table[file].cut) {
-        self->open--;
-        self->unread_total -= self->table[file].unread;
-    }
-    self->counts.connections--;
-    self->table[file].live = false;
 }
 
 /* The listener tries again without a pause while descriptors are used up. Giving up one
@@ -276,8 +277,11 @@ inspect(witan_door *self, int file, uint64_t now_us)
     witan_connection *at = &self->table[file];
     struct tcp_counts counts = {0};
     socklen_t size = sizeof counts;
-    if (getsockopt(file, IPPROTO_TCP, TCP_INFO, &counts, &size) == 0 &&
-        size >= (socklen_t)sizeof counts) {
+    if (getsockopt(file, IPPROTO_TCP, TCP_INFO, &counts, &size) != 0) {
+        on_disconnected(self, file); /* the monitor is about to tell it too */
+        return;
+    }
+    if (size >= (socklen_t)sizeof counts) {
         uint64_t unread = counts.bytes_received > at->read_bytes
                               ? counts.bytes_received - at->read_bytes
                               : 0;

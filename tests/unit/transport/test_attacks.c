@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -332,8 +333,8 @@ endless_many(void)
         "+%.1f MB, next echo %d ms\n",
         PEERS, (double)sent / 1048576.0, cut, report.growth_mb, echo);
     CHECK(cut > 0 && echo >= 0);
-    /* Full queues of all 64, and four that cheat. */
-    check_growth(report.growth_mb, 64 + 4 * (UNREAD >> 20) + RSS_SLACK_MB);
+    /* Full queues of all 64, four that cheat, and what comes between two looks. */
+    check_growth(report.growth_mb, 64 + 4 * (UNREAD >> 20) + 2 * RSS_SLACK_MB);
 }
 
 /* An admitted peer that chose "\0" and the number of the next connection would make
@@ -640,6 +641,7 @@ silent(void)
 int
 main(void)
 {
+    (void)signal(SIGPIPE, SIG_IGN); /* a door that died fails its test, not all */
     RUN(endless_parts);
     RUN(endless_many);
     RUN(chosen_identity);
