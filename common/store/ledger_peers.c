@@ -129,7 +129,7 @@ witan_ledger_peer(witan_ledger *self, const char *name, witan_peer *out,
     bool found;
     witan_query_start(&query, self, WITAN_QUERY_PEER_BY_NAME,
                       "SELECT " PEER_COLUMNS " FROM peers WHERE name = ? "
-                      "ORDER BY state = 2, number DESC LIMIT 1",
+                      "ORDER BY number DESC LIMIT 1", /* only the last may live */
                       diag);
     witan_query_bind_text(&query, name);
     WITAN_TRY(find(&query, out, &found));

@@ -368,6 +368,12 @@ rounds_move_forward_only(void)
           list[0].bytes_up == 1ull << 40 && list[0].bytes_down == 9 &&
           list[0].seconds == 1.25 &&
           memcmp(list[0].exchange, end.exchange, sizeof end.exchange) == 0);
+    memset(read, 0, sizeof read);
+    CHECK_STATUS(witan_ledger_round_asked(ledger, &list[0], read, 11, NULL), WITAN_OK);
+    CHECK(memcmp(asked, read, sizeof asked) == 0);
+    list[0].round = 77;
+    CHECK_STATUS(witan_ledger_round_asked(ledger, &list[0], read, 11, NULL),
+                 WITAN_E_STATE);
     witan_free(witan_allocator_default(), list);
     witan_ledger_close(&ledger);
 }
@@ -456,7 +462,6 @@ revoking_drops_what_is_not_used_yet(void)
     witan_upload_row part = ledger_upload_row(1, &second, 1000, &payload);
     CHECK_STATUS(witan_upload_append(ledger, &part, 0, payload, 500, NULL), WITAN_OK);
     free(payload);
-    /* An open invitation of the same name is not touched. */
     witan_upload_row *list;
     size_t count;
     CHECK_STATUS(
@@ -479,6 +484,15 @@ revoking_drops_what_is_not_used_yet(void)
     CHECK(heir.seat == 0);
     upload(ledger, 1, &heir, 1);
     CHECK_STATUS(ledger_enroll(ledger, 3, &heir, &reason, NULL), WITAN_OK);
+    /* Fused, though not ended: who counts is fixed. */
+    CHECK_STATUS(witan_ledger_round_fused(ledger, 1, NULL), WITAN_OK);
+    CHECK_STATUS(
+        witan_ledger_peer_set_state(ledger, heir.sign_key, WITAN_PEER_REVOKED, NULL),
+        WITAN_OK);
+    CHECK(ledger_exists(directory, "uploads/0000001-000000.bin"));
+    CHECK_STATUS(witan_ledger_uploads(ledger, 1, &list, &count, NULL), WITAN_OK);
+    CHECK(count == 1);
+    witan_free(witan_allocator_default(), list);
     witan_ledger_close(&ledger);
 }
 
@@ -588,6 +602,21 @@ transactions_are_whole_or_nothing(void)
     CHECK_STATUS(witan_ledger_setting(other, "b", &value, NULL), WITAN_OK);
     CHECK_STRING(value, "2");
     witan_free(witan_allocator_default(), value);
+    /* A part of several steps that fails leaves none of its steps. */
+    witan_invitation made = ledger_invitation(1, "site-a"), *list;
+    size_t count;
+    CHECK_STATUS(witan_ledger_begin(ledger, NULL), WITAN_OK);
+    CHECK_STATUS(
+        witan_ledger_invite(ledger, &made, LEDGER_SEATS, false, LEDGER_NOW, NULL),
+        WITAN_OK);
+    made.seat = LEDGER_SEATS;
+    CHECK_STATUS(
+        witan_ledger_invite(ledger, &made, LEDGER_SEATS, true, LEDGER_NOW, NULL),
+        WITAN_E_STATE);
+    CHECK_STATUS(witan_ledger_commit(ledger, NULL), WITAN_OK);
+    CHECK_STATUS(witan_ledger_invitations(ledger, &list, &count, NULL), WITAN_OK);
+    CHECK(count == 1);
+    witan_free(witan_allocator_default(), list);
     /* Closing undoes what was not committed. */
     CHECK_STATUS(witan_ledger_begin(ledger, NULL), WITAN_OK);
     CHECK_STATUS(witan_ledger_set(ledger, "a", "3", NULL), WITAN_OK);

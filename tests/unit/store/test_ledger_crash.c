@@ -379,11 +379,13 @@ enum {
     WRITES = 200
 };
 
+/* Begins when the parent says so. */
 static void
-write_many(const char *directory, const char *prefix)
+write_many(const char *directory, const char *prefix, int gate)
 {
     witan_ledger *ledger = NULL;
     char name[32];
+    need(read(gate, name, 1) == 1);
     need(witan_ledger_open(&ledger, directory, false, witan_allocator_default(),
                            NULL) == WITAN_OK);
     for (int i = 0; i < WRITES; i++) {
@@ -402,24 +404,28 @@ two_processes_write_at_once(void)
 {
     const char *directory = ledger_fresh();
     static const char *const prefixes[] = {"one", "two"};
-    witan_ledger *ledger = ledger_must_open(directory);
     uint64_t before, after;
     pid_t children[2];
     char name[32], *value;
-    int status;
-    CHECK_STATUS(witan_ledger_version(ledger, &before, NULL), WITAN_OK);
+    int status, gate[2];
+    CHECK(pipe(gate) == 0);
     (void)fflush(stdout);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 2; i++) { /* SQLite does not go through a fork */
         children[i] = fork();
         if (children[i] == 0) {
-            write_many(directory, prefixes[i]);
+            write_many(directory, prefixes[i], gate[0]);
         }
     }
+    witan_ledger *ledger = ledger_must_open(directory);
+    CHECK_STATUS(witan_ledger_version(ledger, &before, NULL), WITAN_OK);
+    CHECK(write(gate[1], "go", 2) == 2);
     for (int i = 0; i < 2; i++) {
         CHECK(waitpid(children[i], &status, 0) == children[i] && status == 0);
     }
     CHECK_STATUS(witan_ledger_version(ledger, &after, NULL), WITAN_OK);
     CHECK(before != after);
+    (void)close(gate[0]);
+    (void)close(gate[1]);
     for (int i = 0; i < 2 * WRITES; i++) {
         (void)snprintf(name, sizeof name, "%s-%d", prefixes[i % 2], i / 2);
         CHECK_STATUS(witan_ledger_setting(ledger, name, &value, NULL), WITAN_OK);
@@ -443,12 +449,12 @@ one_token_enrols_one_of_two(void)
     CHECK_STATUS(
         witan_ledger_invite(ledger, &made, LEDGER_SEATS, false, LEDGER_NOW, NULL),
         WITAN_OK);
+    witan_ledger_close(&ledger);
     (void)fflush(stdout);
     for (uint32_t i = 0; i < 2; i++) {
         children[i] = fork();
         if (children[i] == 0) {
             ledger_key key = ledger_key_of(100 + i, 's');
-            ledger = NULL;
             need(witan_ledger_open(&ledger, directory, false, witan_allocator_default(),
                                    NULL) == WITAN_OK);
             _exit(witan_ledger_enroll(ledger, made.token, key.bytes, key.bytes,
@@ -464,6 +470,7 @@ one_token_enrols_one_of_two(void)
         won += WEXITSTATUS(status) == 10;
     }
     CHECK(won == 1);
+    ledger = ledger_must_open(directory);
     CHECK_STATUS(witan_ledger_peers(ledger, &list, &count, NULL), WITAN_OK);
     CHECK(count == 1);
     witan_free(witan_allocator_default(), list);

@@ -246,8 +246,45 @@ rows_that_cannot_be_are_told(void)
         CHECK_CONTAINS(diag.message, changes[i].part);
         witan_ledger_close(&ledger);
     }
-    /* The coordinator looks at everything when it opens. */
+}
+
+static void
+rounds_that_cannot_be_are_told(void)
+{
+    static const char *const changes[] = {
+        "UPDATE rounds SET asked = 2",
+        "UPDATE rounds SET asked_bits = x'0100'",
+        "UPDATE rounds SET seats = 100001",
+        "UPDATE rounds SET round = 1000000",
+        "PRAGMA ignore_check_constraints=ON; UPDATE rounds SET phase = 3",
+        "UPDATE rounds SET seconds = NULL, bytes_up = -1",
+    };
+    bool asked[LEDGER_SEATS] = {true}, found;
+    witan_round_row row;
+    for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
+        const char *directory = fresh_ledger();
+        witan_ledger *ledger = ledger_must_open(directory);
+        CHECK_STATUS(
+            witan_ledger_round_open(ledger, 0, asked, LEDGER_SEATS, LEDGER_NOW, NULL),
+            WITAN_OK);
+        witan_ledger_close(&ledger);
+        alter(directory, changes[i]);
+        CHECK_STATUS(witan_ledger_open(&ledger, directory, false,
+                                       witan_allocator_default(), NULL),
+                     WITAN_OK);
+        CHECK_STATUS(
+            witan_ledger_last_round(ledger, &row, &found, asked, LEDGER_SEATS, NULL),
+            WITAN_E_DATA);
+        CHECK(!found);
+        witan_ledger_close(&ledger);
+    }
+}
+
+static void
+coordinator_looks_at_everything(void)
+{
     const char *directory = fresh_ledger();
+    witan_diag diag;
     alter(directory, "PRAGMA foreign_keys=OFF; UPDATE invitations SET used_by = "
                      "zeroblob(32)");
     CHECK_STATUS(opened(directory, true, &diag), WITAN_E_DATA);
@@ -256,6 +293,16 @@ rows_that_cannot_be_are_told(void)
     alter(directory, "PRAGMA ignore_check_constraints=ON; UPDATE peers SET state = 3");
     CHECK_STATUS(opened(directory, true, &diag), WITAN_E_DATA);
     CHECK_CONTAINS(diag.message, "CHECK constraint failed in peers");
+    directory = fresh_ledger(); /* an index that does not know its rows */
+    alter(directory, "CREATE TEMP TABLE kept AS SELECT * FROM sqlite_schema WHERE name "
+                     "= 'peers_seat'; PRAGMA writable_schema=ON; "
+                     "DELETE FROM sqlite_schema WHERE name = 'peers_seat'; "
+                     "PRAGMA writable_schema=RESET; UPDATE peers SET seat = 3; "
+                     "PRAGMA writable_schema=ON; "
+                     "INSERT INTO sqlite_schema SELECT * FROM kept; "
+                     "PRAGMA writable_schema=RESET");
+    CHECK_STATUS(opened(directory, true, &diag), WITAN_E_DATA);
+    CHECK_CONTAINS(diag.message, "missing from index peers_seat");
 }
 
 static void
@@ -291,6 +338,8 @@ main(void)
     RUN(other_files_are_no_ledger);
     RUN(other_tables_are_refused);
     RUN(rows_that_cannot_be_are_told);
+    RUN(rounds_that_cannot_be_are_told);
+    RUN(coordinator_looks_at_everything);
     RUN(every_allocation_may_fail);
     return witan_test_finish();
 }

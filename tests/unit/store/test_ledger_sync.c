@@ -7,6 +7,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "store/secret_file.h"
+
 #define EXPORTED __attribute__((visibility("default")))
 
 static unsigned syncs;
@@ -140,11 +142,34 @@ opening_syncs_what_a_crash_left(void)
     witan_ledger_close(&ledger);
 }
 
+static void
+secret_and_its_name_are_synced(void)
+{
+    const char *directory = witan_test_path("keys");
+    unsigned before = syncs;
+    CHECK_STATUS(witan_secret_directory_make(directory, NULL), WITAN_OK);
+    CHECK(syncs_since(&before) == 1);
+    CHECK_STATUS(witan_secret_file_write(witan_test_path("keys/key"), "x", 1, NULL),
+                 WITAN_OK);
+    CHECK(syncs_since(&before) == 2);
+    for (unsigned at = 0; at < 2; at++) {
+        fail_from = syncs + at;
+        CHECK_STATUS(witan_secret_file_write(witan_test_path("keys/key"), "y", 1, NULL),
+                     WITAN_E_IO);
+        CHECK(!ledger_exists(directory, "key.tmp"));
+        char *kept = witan_test_read(witan_test_path("keys/key"), NULL);
+        CHECK_STRING(kept, at == 0 ? "x" : "y");
+        free(kept);
+    }
+    fail_from = UINT32_MAX;
+}
+
 int
 main(void)
 {
     RUN(changes_are_synced);
     RUN(failed_sync_is_told_and_undone);
     RUN(opening_syncs_what_a_crash_left);
+    RUN(secret_and_its_name_are_synced);
     return witan_test_finish();
 }
