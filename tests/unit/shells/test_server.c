@@ -394,6 +394,47 @@ state_is_kept_apart(void)
     host_fini(&where);
 }
 
+/* A server that runs out of memory at any point of its start leaves nothing behind, and
+ * its directory is good for the next one, with a round that is open too. */
+static void
+no_memory_at_the_start(void)
+{
+    host where;
+    robot one, two;
+    size_t attempts = 0;
+    witan_status status = WITAN_E_MEMORY;
+    host_init(&where, "memory");
+    host_set(&where, "transfer.samples=20");
+    host_set(&where, "data.limit=40");
+    where.rows = 20;
+    robot_init(&one, "site-a");
+    robot_init(&two, "site-b");
+    if (host_start(&where) && robot_join(&one, &where) && robot_join(&two, &where)) {
+        CHECK(robot_hear(&one, WITAN_PACKET_OPEN, ROBOT_HEAR_MS));
+        CHECK(robot_upload(&one, 0, where.rows));
+    }
+    CHECK_STATUS(host_stop(&where, 2), WITAN_E_INTERRUPTED);
+    for (size_t at = 1; status != WITAN_OK && at < 10000; at++) {
+        witan_failing_allocator failing;
+        witan_server *server = NULL;
+        witan_diag diag = {0};
+        witan_failing_allocator_init(&failing, at);
+        status = witan_server_new(&server, &where.options, &failing.allocator, &diag);
+        CHECK(status == WITAN_OK || (server == NULL && diag.message[0] != '\0'));
+        witan_server_free(&server);
+        if (!CHECK(failing.live == 0)) {
+            (void)printf("    allocation %zu: %s\n", at, diag.message);
+        }
+        attempts++;
+    }
+    (void)printf("    %zu allocations\n", attempts - 1);
+    CHECK_STATUS(status, WITAN_OK);
+    CHECK(attempts > 20);
+    robot_fini(&one);
+    robot_fini(&two);
+    host_fini(&where);
+}
+
 int
 main(void)
 {
@@ -405,5 +446,6 @@ main(void)
     RUN(nothing_travels);
     RUN(drain);
     RUN(state_is_kept_apart);
+    RUN(no_memory_at_the_start);
     return witan_test_finish();
 }
