@@ -12,8 +12,6 @@ enum {
     CONNECT_MS = 15000, /* libzmq tries again by itself within it */
     SHAKE_MS = 10000,
     RETRY_SEND_MS = 5,
-    PROLOGUE_TEXT = 14,
-    PROLOGUE = PROLOGUE_TEXT + WITAN_DIGEST_SIZE + WITAN_KEY_SIZE,
 };
 
 struct node_talk {
@@ -73,10 +71,7 @@ node_talk_new(node_talk **out, const node_talk_config *config, uint64_t now_ms,
         memcpy(self->token, config->token, sizeof self->token);
     }
     memcpy(self->door_public, config->door_public, sizeof self->door_public);
-    witan_digest digest;
-    witan_digest_init(&digest);
-    witan_digest_update(&digest, self->coordinator.sign, WITAN_KEY_SIZE);
-    witan_digest_final(&digest, self->federation);
+    witan_federation_id(self->federation, self->coordinator.sign);
 
     self->plain = witan_alloc(allocator, WITAN_FRAME_MAX, 1);
     self->frame = witan_alloc(allocator, WITAN_FRAME_MAX, 1);
@@ -144,14 +139,11 @@ say_hello(node_talk *self, uint64_t now_ms)
         .version_max = WITAN_PROTOCOL_VERSION,
         .has_token = self->has_token,
     };
-    uint8_t prologue[PROLOGUE], payload[WITAN_HANDSHAKE_PAYLOAD_MAX];
+    uint8_t prologue[WITAN_PROLOGUE_SIZE], payload[WITAN_HANDSHAKE_PAYLOAD_MAX];
     size_t size = 0;
     (void)snprintf(hello.program, sizeof hello.program, "witan %s", WITAN_VERSION);
     memcpy(hello.token, self->token, sizeof hello.token);
-    memcpy(prologue, "WITAN-noise-v1", PROLOGUE_TEXT);
-    memcpy(prologue + PROLOGUE_TEXT, self->federation, WITAN_DIGEST_SIZE);
-    memcpy(prologue + PROLOGUE_TEXT + WITAN_DIGEST_SIZE, self->door_public,
-           WITAN_KEY_SIZE);
+    witan_session_prologue(prologue, self->federation, self->door_public);
     if (witan_hello_pack(payload, sizeof payload, &size, &hello) != WITAN_OK ||
         witan_session_hello(&self->session, self->identity, &self->coordinator,
                             self->psk, prologue, sizeof prologue, payload, size,

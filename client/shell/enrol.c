@@ -13,7 +13,8 @@
 #include "store/secret_file.h"
 
 enum {
-    ENROL_MS = 30000
+    ENROL_MS = 30000,
+    REFUSALS_MAX = 4 /* a fresh invitation takes a moment to reach the door */
 };
 
 typedef struct enrolment {
@@ -26,7 +27,7 @@ typedef struct enrolment {
     uint8_t psk[WITAN_KEY_SIZE];
     witan_packet answer;
     bool said, answered;
-    unsigned failures;
+    unsigned failures, refusals;
 } enrolment;
 
 static witan_status
@@ -112,9 +113,10 @@ converse(enrolment *self, node_talk *talk, uint64_t until_ms)
                 self->answered = true;
                 return WITAN_OK;
             }
-            if (self->answer.kind == WITAN_PACKET_REFUSED &&
-                self->answer.is.refused.retry_after_ms == 0) {
-                return refused(self, &self->answer);
+            if (self->answer.kind == WITAN_PACKET_REFUSED) {
+                return self->answer.is.refused.retry_after_ms == 0
+                           ? refused(self, &self->answer)
+                           : WITAN_OK; /* once more */
             }
         }
         if (node_talk_state_of(talk) == NODE_TALK_ENDED) {
