@@ -6,6 +6,7 @@
 #include "cli/commands.h"
 #include "cli/daemon.h"
 #include "cli/experiment.h"
+#include "cli/json.h"
 #include "cli/notify.h"
 #include "cli/options.h"
 #include "cli/overview.h"
@@ -272,34 +273,31 @@ show_clients(witan_text *out, const witan_overview *view)
 }
 
 static void
-add_number(witan_text *out, const char *key, double value)
+tell(witan_text *out, const witan_overview *view, size_t fused)
 {
-    witan_text_format(out, ", \"%s\": ", key);
-    witan_text_json_number(out, value);
-}
-
-static void
-tell_clients(witan_text *out, const witan_overview *view)
-{
+    witan_json_open(out, NULL, "{");
+    witan_json_text(out, "experiment", view->config.name);
+    witan_json_flag(out, "finished", view->finished);
+    witan_json_count(out, "rounds", view->rounds_count);
+    witan_json_count(out, "fused", fused);
+    witan_json_open(out, "clients", "[");
     for (size_t i = 0; i < view->members_count; i++) {
         const witan_member *member = &view->members[i];
-        witan_text_format(out, "%s{\"client\": %lu, \"name\": ", i == 0 ? "" : ", ",
-                          (unsigned long)member->peer.seat);
-        witan_text_json_string(out, member->peer.name);
-        witan_text_format(out, ", \"state\": \"%s\", \"model\": ",
-                          witan_peer_state_text(member->peer.state));
-        witan_text_json_string(out, member->peer.model);
-        add_number(out, "own_first", member->own_first);
-        add_number(out, "own_last", member->own_last);
-        add_number(out, "global_last", member->global_last);
-        witan_text_format(out,
-                          ", \"answered\": %llu, \"late\": %llu, \"bytes_up\": %llu, "
-                          "\"bytes_down\": %llu}",
-                          (unsigned long long)member->answered,
-                          (unsigned long long)member->late,
-                          (unsigned long long)member->bytes_up,
-                          (unsigned long long)member->bytes_down);
+        witan_json_open(out, NULL, "{");
+        witan_json_count(out, "client", member->peer.seat);
+        witan_json_text(out, "name", member->peer.name);
+        witan_json_text(out, "state", witan_peer_state_text(member->peer.state));
+        witan_json_text(out, "model", member->peer.model);
+        witan_json_number(out, "own_first", member->own_first);
+        witan_json_number(out, "own_last", member->own_last);
+        witan_json_number(out, "global_last", member->global_last);
+        witan_json_count(out, "answered", member->answered);
+        witan_json_count(out, "late", member->late);
+        witan_json_count(out, "bytes_up", member->bytes_up);
+        witan_json_count(out, "bytes_down", member->bytes_down);
+        witan_json_close(out, "}");
     }
+    witan_json_close(out, "]}\n");
 }
 
 static void
@@ -310,22 +308,15 @@ add_result(witan_text *out, const witan_overview *view)
         fused += view->rounds[r].row.fused;
     }
     if (args.json) {
-        witan_text_format(out, "{\"experiment\": ");
-        witan_text_json_string(out, view->config.name);
-        witan_text_format(out,
-                          ", \"finished\": %s, \"rounds\": %zu, \"fused\": %zu, "
-                          "\"clients\": [",
-                          view->finished ? "true" : "false", view->rounds_count, fused);
-        tell_clients(out, view);
-        witan_text_format(out, "]}\n");
-    } else {
-        show_experiment(out, &view->config);
-        witan_text_format(out, "\n");
-        show_clients(out, view);
-        if (fused < view->rounds_count) {
-            witan_text_format(out, "%zu of %zu rounds ended without enough answers\n",
-                              view->rounds_count - fused, view->rounds_count);
-        }
+        tell(out, view, fused);
+        return;
+    }
+    show_experiment(out, &view->config);
+    witan_text_format(out, "\n");
+    show_clients(out, view);
+    if (fused < view->rounds_count) {
+        witan_text_format(out, "%zu of %zu rounds ended without enough answers\n",
+                          view->rounds_count - fused, view->rounds_count);
     }
 }
 

@@ -14,6 +14,7 @@
 
 #include "cli/commands.h"
 #include "cli/daemon.h"
+#include "cli/json.h"
 #include "cli/options.h"
 #include "cli/overview.h"
 #include "cli/state.h"
@@ -363,17 +364,17 @@ level_text(const witan_finding *item)
 static void
 tell(witan_text *out, const findings *self, size_t bad)
 {
-    witan_text_format(out, "{\"good\": %s, \"findings\": [",
-                      bad == 0 ? "true" : "false");
+    witan_json_open(out, NULL, "{");
+    witan_json_flag(out, "good", bad == 0);
+    witan_json_open(out, "findings", "[");
     for (size_t i = 0; i < self->count; i++) {
-        witan_text_format(out, "%s{\"level\": \"%s\", \"what\": ", i == 0 ? "" : ", ",
-                          level_text(&self->items[i]));
-        witan_text_json_string(out, self->items[i].what);
-        witan_text_format(out, ", \"text\": ");
-        witan_text_json_string(out, self->items[i].text);
-        witan_text_format(out, "}");
+        witan_json_open(out, NULL, "{");
+        witan_json_text(out, "level", level_text(&self->items[i]));
+        witan_json_text(out, "what", self->items[i].what);
+        witan_json_text(out, "text", self->items[i].text);
+        witan_json_close(out, "}");
     }
-    witan_text_format(out, "]}\n");
+    witan_json_close(out, "]}\n");
 }
 
 int

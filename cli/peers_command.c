@@ -1,9 +1,11 @@
 /* peers_command.c - `witan peers`: who is a member of a federation, and who may be. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "cli/commands.h"
 #include "cli/daemon.h"
+#include "cli/json.h"
 #include "cli/options.h"
 #include "cli/overview.h"
 #include "cli/table.h"
@@ -85,31 +87,24 @@ fingerprint_of(char out[WITAN_FINGERPRINT_MAX], const people *self,
     witan_fingerprint(out, &self->view.identity, &identity);
 }
 
-static const char *
-truth(bool value)
-{
-    return value ? "true" : "false";
-}
-
 static void
 tell_peer(witan_text *out, const people *self, const witan_peer *peer)
 {
     char fingerprint[WITAN_FINGERPRINT_MAX];
     fingerprint_of(fingerprint, self, peer);
-    witan_text_format(out, "{\"client\": %lu, \"name\": ", (unsigned long)peer->seat);
-    witan_text_json_string(out, peer->name);
-    witan_text_format(
-        out,
-        ", \"state\": \"%s\", \"connected\": %s, \"enrolled_s\": %llu, "
-        "\"seen_s\": %llu, \"samples\": %llu, \"rotation_asked\": %s, "
-        "\"fingerprint\": \"%s\", \"model\": ",
-        witan_peer_state_text(peer->state), truth(peer->connected),
-        (unsigned long long)peer->enrolled_s, (unsigned long long)peer->seen_s,
-        (unsigned long long)peer->samples, truth(peer->must_rotate), fingerprint);
-    witan_text_json_string(out, peer->model);
-    witan_text_format(out, ", \"program\": ");
-    witan_text_json_string(out, peer->program);
-    witan_text_format(out, "}");
+    witan_json_open(out, NULL, "{");
+    witan_json_count(out, "client", peer->seat);
+    witan_json_text(out, "name", peer->name);
+    witan_json_text(out, "state", witan_peer_state_text(peer->state));
+    witan_json_flag(out, "connected", peer->connected);
+    witan_json_count(out, "enrolled_s", peer->enrolled_s);
+    witan_json_count(out, "seen_s", peer->seen_s);
+    witan_json_count(out, "samples", peer->samples);
+    witan_json_text(out, "model", peer->model);
+    witan_json_text(out, "program", peer->program);
+    witan_json_flag(out, "rotation_asked", peer->must_rotate);
+    witan_json_text(out, "fingerprint", fingerprint);
+    witan_json_close(out, "}");
 }
 
 /* --- list ------------------------------------------------------------------------- */
@@ -117,25 +112,25 @@ tell_peer(witan_text *out, const people *self, const witan_peer *peer)
 static void
 tell_list(witan_text *out, const people *self)
 {
-    witan_text_format(out, "{\"peers\": [");
+    witan_json_open(out, NULL, "{");
+    witan_json_open(out, "peers", "[");
     for (size_t i = 0; i < self->view.members_count; i++) {
-        witan_text_format(out, "%s", i == 0 ? "" : ", ");
         tell_peer(out, self, &self->view.members[i].peer);
     }
-    witan_text_format(out, "], \"invitations\": [");
+    witan_json_close(out, "]");
+    witan_json_open(out, "invitations", "[");
     for (size_t i = 0; i < self->view.open_count; i++) {
         const witan_invitation *open = &self->view.open[i];
-        witan_text_format(out, "%s{\"name\": ", i == 0 ? "" : ", ");
-        witan_text_json_string(out, open->name);
-        if (open->seat == WITAN_SEAT_ANY) {
-            witan_text_format(out, ", \"client\": null");
-        } else {
-            witan_text_format(out, ", \"client\": %lu", (unsigned long)open->seat);
-        }
-        witan_text_format(out, ", \"confirm\": %s, \"expires_s\": %llu}",
-                          truth(open->confirm), (unsigned long long)open->expires_s);
+        witan_json_open(out, NULL, "{");
+        witan_json_text(out, "name", open->name);
+        witan_json_number(out, "client",
+                          open->seat == WITAN_SEAT_ANY ? (double)NAN
+                                                       : (double)open->seat);
+        witan_json_flag(out, "confirm", open->confirm);
+        witan_json_count(out, "expires_s", open->expires_s);
+        witan_json_close(out, "}");
     }
-    witan_text_format(out, "]}\n");
+    witan_json_close(out, "]}\n");
 }
 
 static const char *

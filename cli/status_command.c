@@ -6,6 +6,7 @@
 
 #include "cli/commands.h"
 #include "cli/daemon.h"
+#include "cli/json.h"
 #include "cli/options.h"
 #include "cli/overview.h"
 #include "cli/state.h"
@@ -64,73 +65,56 @@ static const witan_usage usage = {
     .options_count = sizeof options / sizeof options[0],
 };
 
-static const char *
-truth(bool value)
-{
-    return value ? "true" : "false";
-}
-
 /* --- coordinator: JSON ------------------------------------------------------------ */
-
-static void
-add_number(witan_text *out, const char *key, double value)
-{
-    witan_text_format(out, ", \"%s\": ", key);
-    witan_text_json_number(out, value);
-}
-
-static void
-add_string(witan_text *out, const char *key, const char *value)
-{
-    witan_text_format(out, ", \"%s\": ", key);
-    witan_text_json_string(out, value);
-}
 
 static void
 tell_rounds(witan_text *out, const witan_overview *view)
 {
+    witan_json_open(out, "rounds", "[");
     for (size_t r = 0; r < view->rounds_count; r++) {
         const witan_round_row *row = &view->rounds[r].row;
         char exchange[WITAN_DIGEST_HEX_SIZE] = "";
         if (row->phase == WITAN_ROUND_ENDED) {
             witan_digest_hex(exchange, row->exchange);
         }
-        witan_text_format(
-            out,
-            "%s{\"round\": %lu, \"phase\": \"%s\", \"fused\": %s, \"asked\": %lu, "
-            "\"answered\": %lu, \"late\": %lu, \"exchange\": \"%s\", \"bytes_up\": "
-            "%llu, "
-            "\"bytes_down\": %llu",
-            r == 0 ? "" : ", ", (unsigned long)row->round + 1,
-            witan_round_phase_text(row->phase), truth(row->fused),
-            (unsigned long)row->asked, (unsigned long)row->answered,
-            (unsigned long)row->late, exchange, (unsigned long long)row->bytes_up,
-            (unsigned long long)row->bytes_down);
-        add_number(out, "seconds", row->seconds);
-        add_number(out, "own_after", view->rounds[r].own_after);
-        witan_text_format(out, "}");
+        witan_json_open(out, NULL, "{");
+        witan_json_count(out, "round", (uint64_t)row->round + 1);
+        witan_json_text(out, "phase", witan_round_phase_text(row->phase));
+        witan_json_flag(out, "fused", row->fused);
+        witan_json_count(out, "asked", row->asked);
+        witan_json_count(out, "answered", row->answered);
+        witan_json_count(out, "late", row->late);
+        witan_json_text(out, "exchange", exchange);
+        witan_json_count(out, "bytes_up", row->bytes_up);
+        witan_json_count(out, "bytes_down", row->bytes_down);
+        witan_json_number(out, "seconds", row->seconds);
+        witan_json_number(out, "own_after", view->rounds[r].own_after);
+        witan_json_close(out, "}");
     }
+    witan_json_close(out, "]");
 }
 
 static void
 tell_peers(witan_text *out, const witan_overview *view)
 {
+    witan_json_open(out, "peers", "[");
     for (size_t i = 0; i < view->members_count; i++) {
         const witan_member *member = &view->members[i];
         const witan_peer *peer = &member->peer;
-        witan_text_format(out, "%s{\"client\": %lu", i == 0 ? "" : ", ",
-                          (unsigned long)peer->seat);
-        add_string(out, "name", peer->name);
-        witan_text_format(out,
-                          ", \"state\": \"%s\", \"connected\": %s, \"samples\": %llu",
-                          witan_peer_state_text(peer->state), truth(peer->connected),
-                          (unsigned long long)peer->samples);
-        add_string(out, "model", peer->model);
-        add_number(out, "own_before", member->own_before);
-        add_number(out, "own_after", member->own_last);
-        add_number(out, "global_after", member->global_last);
-        witan_text_format(out, ", \"seen_s\": %llu}", (unsigned long long)peer->seen_s);
+        witan_json_open(out, NULL, "{");
+        witan_json_count(out, "client", peer->seat);
+        witan_json_text(out, "name", peer->name);
+        witan_json_text(out, "state", witan_peer_state_text(peer->state));
+        witan_json_flag(out, "connected", peer->connected);
+        witan_json_count(out, "samples", peer->samples);
+        witan_json_text(out, "model", peer->model);
+        witan_json_number(out, "own_before", member->own_before);
+        witan_json_number(out, "own_after", member->own_last);
+        witan_json_number(out, "global_after", member->global_last);
+        witan_json_count(out, "seen_s", peer->seen_s);
+        witan_json_close(out, "}");
     }
+    witan_json_close(out, "]");
 }
 
 static witan_status
@@ -139,13 +123,15 @@ tell_events(witan_text *out, witan_ledger *ledger, witan_diag *diag)
     witan_event_row *events = NULL;
     size_t count = 0;
     WITAN_TRY(witan_ledger_events(ledger, EVENTS_TOLD, &events, &count, diag));
+    witan_json_open(out, "events", "[");
     for (size_t i = 0; i < count; i++) {
-        witan_text_format(out, "%s{\"at_s\": %llu", i == 0 ? "" : ", ",
-                          (unsigned long long)events[i].at_s);
-        add_string(out, "id", events[i].id);
-        add_string(out, "text", events[i].text);
-        witan_text_format(out, "}");
+        witan_json_open(out, NULL, "{");
+        witan_json_count(out, "at_s", events[i].at_s);
+        witan_json_text(out, "id", events[i].id);
+        witan_json_text(out, "text", events[i].text);
+        witan_json_close(out, "}");
     }
+    witan_json_close(out, "]");
     witan_free(witan_allocator_default(), events);
     return WITAN_OK;
 }
@@ -154,29 +140,24 @@ static witan_status
 tell(witan_text *out, const witan_overview *view, witan_ledger *ledger,
      witan_diag *diag)
 {
-    bool first = true;
-    witan_text_format(out, "{\"experiment\": ");
-    witan_text_json_string(out, view->config.name);
-    witan_text_format(out,
-                      ", \"seats\": %zu, \"rounds_planned\": %zu, \"finished\": %s",
-                      view->config.clients, view->config.rounds, truth(view->finished));
-    add_string(out, "endpoint", view->endpoint);
-    witan_text_format(out, ", \"running\": %s, \"rounds\": [",
-                      truth(witan_state_holder(args.state) != 0));
+    witan_json_open(out, NULL, "{");
+    witan_json_text(out, "experiment", view->config.name);
+    witan_json_count(out, "seats", view->config.clients);
+    witan_json_count(out, "rounds_planned", view->config.rounds);
+    witan_json_flag(out, "finished", view->finished);
+    witan_json_text(out, "endpoint", view->endpoint);
+    witan_json_flag(out, "running", witan_state_holder(args.state) != 0);
     tell_rounds(out, view);
-    witan_text_format(out, "], \"peers\": [");
     tell_peers(out, view);
-    witan_text_format(out, "], \"awaited\": [");
+    witan_json_open(out, "awaited", "[");
     for (size_t i = 0; i < view->members_count; i++) {
         if (view->members[i].awaited) {
-            witan_text_format(out, "%s", first ? "" : ", ");
-            witan_text_json_string(out, view->members[i].peer.name);
-            first = false;
+            witan_json_item(out, view->members[i].peer.name);
         }
     }
-    witan_text_format(out, "], \"events\": [");
+    witan_json_close(out, "]");
     witan_status status = tell_events(out, ledger, diag);
-    witan_text_format(out, "]}\n");
+    witan_json_close(out, "}\n");
     return status;
 }
 
