@@ -261,6 +261,7 @@ fuse(world *self)
     size_t clients = self->plan.config.clients;
     double W[SEATS_MAX * SEATS_MAX];
     uint32_t speakers = 0;
+    size_t answers = 0;
     CHECK_STATUS(witan_coordinator_fuse(server->core), WITAN_OK);
     HOLDS(witan_coordinator_weights(server->core, W));
     for (size_t n = 0; n < clients; n++) {
@@ -271,6 +272,10 @@ fuse(world *self)
         speakers |= (uint32_t)(row != 0.0) << n;
     }
     HOLDS(expect_fusion(self, round, &fresh) == speakers);
+    for (size_t n = 0; n < clients; n++) {
+        answers += fresh >> n & 1;
+    }
+    HOLDS(answers >= self->plan.config.minimum_clients);
     self->restored_fusions += server->store.round[round].fused;
     if (dies_here(self)) {
         return; /* nobody was told: it may come out otherwise the next time */
