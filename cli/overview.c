@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "secure/secret.h"
@@ -87,6 +88,13 @@ load_members(witan_overview *self, witan_ledger *ledger, witan_diag *diag)
                : witan_diag_fail(diag, WITAN_E_MEMORY, "out of memory");
 }
 
+static int
+by_name(const void *a, const void *b)
+{
+    const witan_invitation *one = a, *other = b;
+    return strcmp(one->name, other->name);
+}
+
 static witan_status
 load_invitations(witan_overview *self, witan_ledger *ledger, uint64_t now_s,
                  witan_diag *diag)
@@ -98,6 +106,9 @@ load_invitations(witan_overview *self, witan_ledger *ledger, uint64_t now_s,
         if (!self->open[i].used && self->open[i].expires_s > now_s) {
             self->open[self->open_count++] = self->open[i];
         }
+    }
+    if (self->open_count > 0) {
+        qsort(self->open, self->open_count, sizeof *self->open, by_name);
     }
     return WITAN_OK;
 }

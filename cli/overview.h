@@ -29,7 +29,7 @@ typedef struct witan_overview {
     char endpoint[WITAN_ENDPOINT_MAX + 1]; /* where clients reach it; may be empty */
     witan_member *members;                 /* by seat, revoked ones last */
     size_t members_count;
-    witan_invitation *open; /* neither used nor expired; psk zeroed */
+    witan_invitation *open; /* neither used nor expired, by name; psk zeroed */
     size_t open_count;
     witan_round_view *rounds; /* oldest first */
     size_t rounds_count;
