@@ -443,8 +443,7 @@ load_seat(witan_simulation *self, witan_safetensors *file, size_t n,
         witan_soft_labels_fini(&stale, self->allocator);
     } else if (stale.bytes != NULL) {
         witan_coordinator_restore_stale(self->coordinator, n, &stale,
-                                        (uint32_t)stale_round,
-                                        seat->state.train.count);
+                                        (uint32_t)stale_round, seat->state.train.count);
     }
     return status;
 }

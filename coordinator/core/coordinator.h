@@ -165,8 +165,10 @@ bool witan_coordinator_weights(const witan_coordinator *self, double *W);
  * Then events go in as ever: the FUSED event if FUSE came out of resume, what was
  * durable and can only come after it (REMOVED of clients whose answer is fused, late
  * knowledge with used_from above the round, DONE), and NEXT when no round had been
- * opened. With presence all clients are absent. A client whose knowledge was removed
- * before it was fused counts as not asked. */
+ * opened. With presence all clients are absent. Whose seat was removed before the
+ * fusion of the reopened round counts as not asked and not heard, in this round and
+ * earlier ones; whose was removed after it is restored with all it had said, late
+ * knowledge too, and removed by the event: so the fused bytes come out equal. */
 
 /* To the start of `round`. */
 void witan_coordinator_restore(witan_coordinator *self, size_t round);
