@@ -17,18 +17,21 @@ static const struct command {
     int (*run)(int argc, char **argv);
     const char *help;
     const char *group; /* where a group of commands begins */
+    bool secrets;      /* handles keys: starts the secure room, leaves no core dump */
 } commands[] = {
-    {"sim", witan_command_sim, "simulate many clients", "On one machine"},
-    {"data", witan_command_data, "look at a data set, or split it among clients", NULL},
+    {"sim", witan_command_sim, "simulate many clients", "On one machine", false},
+    {"data", witan_command_data, "look at a data set, or split it among clients", NULL,
+     false},
     {"coordinator", witan_command_coordinator, "serve an experiment to clients",
-     "On the coordinator's machine"},
-    {"invite", witan_command_invite, "print the line that admits one client", NULL},
-    {"peers", witan_command_peers, "list, approve and revoke clients", NULL},
+     "On the coordinator's machine", true},
+    {"invite", witan_command_invite, "print the line that admits one client", NULL,
+     true},
+    {"peers", witan_command_peers, "list, approve and revoke clients", NULL, true},
     {"join", witan_command_join, "enrol with such a line, then take part",
-     "On each client's machine"},
-    {"client", witan_command_client, "take part again", NULL},
-    {"status", witan_command_status, "what is going on", "On both"},
-    {"doctor", witan_command_doctor, "what is wrong, and what to do", NULL},
+     "On each client's machine", true},
+    {"client", witan_command_client, "take part again", NULL, true},
+    {"status", witan_command_status, "what is going on", "On both", true},
+    {"doctor", witan_command_doctor, "what is wrong, and what to do", NULL, true},
 };
 
 enum {
@@ -107,12 +110,13 @@ main(int argc, char **argv)
         print_version();
         return 0;
     }
-    witan_status status = witan_secure_start(&diag);
-    if (status != WITAN_OK) {
-        return witan_fail(&diag, status);
-    }
     for (size_t i = 0; i < COMMANDS; i++) {
         if (strcmp(argv[1], commands[i].name) == 0) {
+            witan_status status =
+                commands[i].secrets ? witan_secure_start(&diag) : WITAN_OK;
+            if (status != WITAN_OK) {
+                return witan_fail(&diag, status);
+            }
             return commands[i].run(argc - 1, argv + 1);
         }
     }

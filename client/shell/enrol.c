@@ -72,6 +72,9 @@ judge_end(enrolment *self, node_talk_end end)
 {
     switch (end) {
     case NODE_END_REFUSED:
+        if (++self->refusals < REFUSALS_MAX) {
+            return WITAN_OK;
+        }
         return witan_diag_fail(
             self->diag, WITAN_E_REFUSED,
             "%s does not let this line in: it was withdrawn, it is "

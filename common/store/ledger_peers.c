@@ -210,8 +210,11 @@ witan_ledger_peer_set_state(witan_ledger *self, const uint8_t sign_key[32],
     }
     if (status == WITAN_OK) {
         witan_query_start(&query, self, WITAN_QUERY_PEER_STATE,
-                          "UPDATE peers SET state = ? WHERE sign_key = ?", diag);
+                          "UPDATE peers SET state = ?, connected = connected * ? "
+                          "WHERE sign_key = ?",
+                          diag);
         witan_query_bind_u64(&query, state);
+        witan_query_bind_u64(&query, state != WITAN_PEER_REVOKED);
         witan_query_bind_bytes(&query, sign_key, 32);
         status = witan_query_run(&query, NULL);
     }

@@ -165,6 +165,10 @@ attach(witan_server *self, server_connection *at, const witan_packet *packet)
                       seat->peer.name, seat->peer.name);
         return;
     }
+    if (self->finished) {
+        server_say_bye(self, at);
+        return;
+    }
     witan_packet plan = {.kind = WITAN_PACKET_PLAN};
     plan.is.plan.client = at->seat;
     memcpy(plan.is.plan.name, seat->peer.name, sizeof seat->peer.name);
@@ -275,6 +279,9 @@ take_common(witan_server *self, server_connection *at, const witan_packet *packe
     case WITAN_PACKET_PONG:
         return true;
     case WITAN_PACKET_BYE:
+        if (self->finished && at->seat != SERVER_NOBODY) {
+            self->seat[at->seat].heard_end = true;
+        }
         server_sessions_doom(self, at, false);
         return true;
     default:

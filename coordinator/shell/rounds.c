@@ -533,7 +533,8 @@ finish_dones(witan_server *self)
 static bool
 go_on(witan_server *self)
 {
-    if (replay_late(self)) {
+    /* What was durable before a restart comes before whoever comes back. */
+    if (replay_late(self) || finish_dones(self)) {
         return true;
     }
     if (self->pending) {
@@ -544,8 +545,7 @@ go_on(witan_server *self)
         }
         server_uploads_judge(self);
     }
-    if (server_uploads_finish(self) || self->waiting != SERVER_WAITS_FOR_NOTHING ||
-        finish_dones(self) || fire_timer(self)) {
+    if (server_uploads_finish(self) || fire_timer(self)) {
         return true;
     }
     if (self->wants_next && !self->draining) {

@@ -351,8 +351,8 @@ witan_server_memory_bound(const witan_server *self)
 
 /* --- running ---------------------------------------------------------------------- */
 
-static void
-say_goodbye(witan_server *self)
+void
+server_say_bye(witan_server *self, server_connection *at)
 {
     witan_packet packet = {.kind = WITAN_PACKET_BYE};
     packet.is.bye.finished = self->finished;
@@ -360,8 +360,14 @@ say_goodbye(witan_server *self)
     (void)snprintf(packet.is.bye.text, sizeof packet.is.bye.text, "%s",
                    self->finished ? "the experiment is finished"
                                   : "the coordinator stops for now");
+    server_send(self, at, &packet);
+}
+
+static void
+say_goodbye(witan_server *self)
+{
     for (size_t i = 0; i < self->connections_count; i++) {
-        server_send(self, self->connections[i], &packet);
+        server_say_bye(self, self->connections[i]);
     }
 }
 
@@ -420,12 +426,35 @@ turn(witan_server *self)
     server_progress(self);
 }
 
+static bool
+everybody_heard(const witan_server *self)
+{
+    for (size_t i = 0; i < self->seats; i++) {
+        const server_seat *seat = &self->seat[i];
+        if (seat->held && seat->peer.state == WITAN_PEER_APPROVED && !seat->heard_end) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Members that are away for a moment learn that the experiment is over when they come
+ * back within it; the others when a coordinator is started on this state again. */
+static void
+farewell(witan_server *self)
+{
+    uint64_t until = server_now(self) + SERVER_FAREWELL_MS;
+    while (!everybody_heard(self) && server_now(self) < until &&
+           (self->options.stops == NULL || *self->options.stops == 0)) {
+        turn(self);
+    }
+}
+
 witan_status
 witan_server_run(witan_server *self, witan_diag *diag)
 {
     self->diag = diag;
     self->failed = WITAN_OK;
-    server_say(self, "listening on %s", witan_server_endpoint(self));
     if (strcmp(self->advertised, witan_server_endpoint(self)) != 0) {
         server_say(self, "join lines name %s", self->advertised);
     }
@@ -440,6 +469,9 @@ witan_server_run(witan_server *self, witan_diag *diag)
         server_say(self, "finished: %zu rounds", self->core_config.rounds);
     }
     say_goodbye(self);
+    if (self->finished) {
+        farewell(self);
+    }
     server_peers_note(self);
     witan_status noted = witan_ledger_nobody_connected(self->ledger, NULL);
     (void)noted; /* it is noted at the next start, too */

@@ -38,6 +38,7 @@ enum {
     SERVER_NO_SPACE_MS = 5000,    /* a client waits after the disk was full */
     SERVER_SAY_MS = 10000,
     SERVER_LINGER_MS = 2000,
+    SERVER_FAREWELL_MS = 5000, /* after the last round, for those who are away */
 };
 #define SERVER_NOBODY UINT32_MAX
 
@@ -120,6 +121,7 @@ typedef struct server_seat {
     bool removed, absent, present; /* events that the core has not heard, in order */
     bool told_present;             /* what the core believes, events included */
     bool note;                     /* peer_seen is due */
+    bool heard_end;                /* it said BYE after the experiment was finished */
     uint64_t left_ms;              /* when it was last lost */
     server_upload upload;
     bool done; /* DONE came, `result` is not yet on disk */
@@ -239,6 +241,8 @@ struct witan_server {
 
 /* --- server.c --------------------------------------------------------------------- */
 
+/* BYE: the experiment is finished, or the coordinator stops for now. */
+void server_say_bye(witan_server *self, server_connection *at);
 uint64_t server_now(const witan_server *self);
 uint64_t server_wall(const witan_server *self);
 /* A line for the person. */

@@ -38,6 +38,7 @@ class _Pipe:
         self.waiting = []
         self.free_at = 0.0
         self.size = 0
+        self.ended = False  # the source has closed; what waits still leaves
 
 
 class _Connection:
@@ -116,11 +117,12 @@ class FaultProxy:
         try:
             data = pipe.source.recv(self.CHUNK)
         except (BlockingIOError, InterruptedError):
-            return
+            return None
         except OSError:
-            return self._end(connection)
+            data = b""
         if not data:
-            return self._end(connection)
+            pipe.ended = True
+            return None
         faults, draw = self.faults, self.random.random
         self.counts["chunks"] += 1
         self.counts["bytes"] += len(data)
@@ -150,6 +152,7 @@ class FaultProxy:
         if not connection.silent:
             pipe.waiting.append((ready, bytes(data)))
             pipe.size += len(data)
+        return None
 
     def _write(self, connection, pipe, now):
         while pipe.waiting and pipe.waiting[0][0] <= now:
@@ -158,13 +161,18 @@ class FaultProxy:
                 sent = pipe.sink.send(data)
             except (BlockingIOError, InterruptedError):
                 return
-            except OSError:
-                return self._end(connection)
+            except OSError:  # nobody hears this direction; the other may still speak
+                pipe.waiting.clear()
+                pipe.size, pipe.ended = 0, True
+                break
             pipe.size -= sent
             if sent < len(data):
                 pipe.waiting[0] = (ready, data[sent:])
                 return
             pipe.waiting.pop(0)
+        pipes = connection.pipes.values()
+        if any(p.ended for p in pipes) and not any(p.waiting for p in pipes):
+            self._end(connection)
 
     def _run(self):
         while not self._stop.is_set():
@@ -172,7 +180,7 @@ class FaultProxy:
                 selector.register(self._listener, selectors.EVENT_READ, None)
                 for connection in self._connections:
                     for source, pipe in connection.pipes.items():
-                        if pipe.size < self.HELD_MAX and not self.cut:
+                        if pipe.size < self.HELD_MAX and not (self.cut or pipe.ended):
                             selector.register(source, selectors.EVENT_READ, connection)
                 held = any(p.waiting for c in self._connections for p in c.pipes.values())
                 ready = selector.select(0.002 if held else 0.02)

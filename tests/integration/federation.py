@@ -201,11 +201,23 @@ class Federation:
         code = self.coordinator.wait(timeout)
         if code != 0:
             raise AssertionError(f"coordinator: exit {code}\n{self.coordinator.text()}")
+        for _ in range(5):
+            end = time.monotonic() + 5 * SLOW
+            while time.monotonic() < end and any(c.alive() for c in self.running()):
+                time.sleep(0.01)
+            if not any(c.alive() for c in self.running()):
+                break
+            # Whoever was away at the end hears it from a coordinator on the same state.
+            self.start(wait=False)
+            self.coordinator.wait(30)
         for name, client in self.clients.items():
-            if client is not None and client.alive():
-                code = client.wait(30)
+            if client is not None:
+                code = client.wait(1)
                 if code != 0:
                     raise AssertionError(f"{name}: exit {code}\n{client.text()}")
+
+    def running(self):
+        return [c for c in self.clients.values() if c is not None]
 
 
 def simulate(settings, root):

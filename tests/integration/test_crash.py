@@ -1,0 +1,154 @@
+"""kill -9 at random moments: the coordinator, the clients, both. What comes out is what
+the simulator says, no client trains a round twice for the coordinator's crashes, and a
+killed coordinator serves again in less than two seconds.
+
+    WITAN_PROGRAM=build/witan python3 tests/integration/test_crash.py [-v] [NAME...]
+
+WITAN_KILLS=500 kills the coordinator more often; WITAN_SEED= replays the moments."""
+
+import os
+import random
+import statistics
+import sys
+import tempfile
+import time
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from federation import SLOW, Federation, simulate  # noqa: E402
+
+SEED = int(os.environ.get("WITAN_SEED", time.time_ns() % 1000000))
+KILLS = int(os.environ.get("WITAN_KILLS", "100"))
+
+# Rounds of about a tenth of a second, so that kills fall into every phase.
+BUSY = {
+    "rounds": 25,
+    "clients": 3,
+    "models": "linear,mlp(16)",
+    "local.epochs": 2,
+    "transfer.samples": 200,
+    "round.minimum_clients": 3,
+    "round.absence": 0,
+    "evaluate.every": 5,
+}
+
+
+class Crash(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        print(f"WITAN_SEED={SEED}", flush=True)
+        cls.temporary = tempfile.TemporaryDirectory(prefix="witan-crash-")
+        cls.expected = simulate(BUSY, cls.temporary.name)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.temporary.cleanup()
+
+    def check_digests(self, federation):
+        self.assertEqual(federation.digests(), self.expected)
+        self.assertEqual(len(self.expected), BUSY["rounds"])
+
+    def check_trained_once(self, federation):
+        for name, client in federation.clients.items():
+            trained = [l for l in client.lines if ": training" in l]
+            self.assertEqual(len(trained), len(set(l.split("round ")[1] for l in trained)),
+                             f"{name} trained a round twice:\n" + client.text())
+            self.assertEqual(len(trained), BUSY["rounds"], client.text())
+
+    def test_coordinator_is_killed(self):
+        draw = random.Random(SEED)
+        kills, runs, recoveries, unfinished = 0, 0, [], 0
+        while kills < KILLS:
+            runs += 1
+            with Federation(BUSY, root=self.temporary.name) as f:
+                f.start()
+                names = f.members(BUSY["clients"])
+                for name in names:
+                    f.run(name)
+                while f.coordinator.alive() and kills < KILLS:
+                    time.sleep(draw.uniform(0.0, 0.8) * SLOW)
+                    if not f.coordinator.alive():
+                        break
+                    f.coordinator.kill()
+                    f.coordinator.wait()
+                    kills += 1
+                    since = time.monotonic()
+                    f.start(wait=False)
+                    if draw.random() < 0.8:  # else it is killed while it starts
+                        f.ready()
+                        recoveries.append(time.monotonic() - since)
+                    else:
+                        unfinished += 1
+                if f.coordinator.alive():
+                    f.ready()
+                f.finish(120)
+                self.check_digests(f)
+                self.check_trained_once(f)
+        self.assertGreaterEqual(kills, KILLS)
+        print(f"coordinator killed {kills} times in {runs} experiments ({unfinished} times "
+              f"again while it started); serving again after "
+              f"{statistics.median(recoveries) * 1000:.0f} ms (median), "
+              f"{max(recoveries) * 1000:.0f} ms (longest); digests equal in all", flush=True)
+        self.assertLess(statistics.median(recoveries), 2.0 * SLOW)
+
+    def test_clients_are_killed(self):
+        draw = random.Random(SEED + 1)
+        kills = 0
+        with Federation(BUSY, root=self.temporary.name) as f:
+            f.start()
+            names = f.members(BUSY["clients"])
+            for name in names:
+                f.run(name)
+            while f.coordinator.alive() and kills < 20:
+                time.sleep(draw.uniform(0.05, 0.6) * SLOW)
+                name = draw.choice(names)
+                f.clients[name].kill()
+                f.clients[name].wait()
+                kills += 1
+                f.run(name)
+            f.finish(120)
+            self.check_digests(f)
+        print(f"clients killed {kills} times; digests equal", flush=True)
+        self.assertGreater(kills, 5)
+
+    def test_everybody_is_killed(self):
+        draw = random.Random(SEED + 2)
+        with Federation(BUSY, root=self.temporary.name) as f:
+            f.start()
+            names = f.members(BUSY["clients"])
+            for _ in range(6):
+                for name in names:
+                    f.run(name)
+                time.sleep(draw.uniform(0.4, 1.2) * SLOW)
+                everybody = [f.coordinator, *f.clients.values()]
+                draw.shuffle(everybody)
+                for process in everybody:
+                    process.kill()
+                for process in everybody:
+                    process.wait()
+                f.start()
+            for name in names:
+                f.run(name)
+            f.finish(120)
+            self.check_digests(f)
+
+    def test_paused_clients_return(self):
+        """SIGSTOP for longer than three heartbeats, then SIGCONT."""
+        import signal
+        draw = random.Random(SEED + 3)
+        with Federation(BUSY, root=self.temporary.name) as f:
+            f.start()
+            names = f.members(BUSY["clients"])
+            for name in names:
+                f.run(name)
+            f.coordinator.wait_line("round 2")
+            name = draw.choice(names)
+            f.clients[name].kill(signal.SIGSTOP)
+            time.sleep(4.0 * SLOW)
+            f.clients[name].kill(signal.SIGCONT)
+            f.finish(120)
+            self.check_digests(f)
+
+
+if __name__ == "__main__":
+    unittest.main()
