@@ -8,7 +8,7 @@
 
 typedef struct witan_invite_options {
     const char *name;     /* [A-Za-z0-9._-]{1,64} */
-    uint64_t ttl_s;       /* 60 to 365 days */
+    uint64_t ttl_s;       /* 60 s to 365 days */
     uint32_t seat;        /* WITAN_SEAT_ANY, or a client number */
     bool confirm;         /* the peer waits for `witan peers approve` */
     bool replace;         /* withdraw an older invitation of that name */

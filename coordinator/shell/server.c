@@ -327,6 +327,9 @@ witan_server_identity(const witan_server *self)
     return witan_identity_public(self->identity);
 }
 
+/* Fixed part and package; connections; chunks coming in, chunks going out; seats;
+ * knowledge fresh, fused and late; fusion: N^2 weights with two of their kind,
+ * estimated label distributions, rows of everybody as floats. */
 uint64_t
 witan_server_memory_bound(const witan_server *self)
 {
@@ -335,8 +338,11 @@ witan_server_memory_bound(const witan_server *self)
     uint64_t n = self->seats, u = self->upload_bytes;
     uint64_t fixed = 64 * mib + self->package_size;
     uint64_t connections = (uint64_t)self->options.connections_max * 128 * 1024;
-    uint64_t chunks = (uint64_t)SERVER_CHUNKS_MAX * WITAN_CHUNK_BYTES;
-    uint64_t seats = n * sizeof(server_seat);
+    uint64_t blob = u > self->package_size ? u : self->package_size;
+    uint64_t window = (uint64_t)SERVER_WINDOW * WITAN_CHUNK_BYTES;
+    uint64_t chunks = (uint64_t)SERVER_CHUNKS_MAX * WITAN_CHUNK_BYTES +
+                      n * (blob < window ? blob : window);
+    uint64_t seats = n * 2048;
     /* Fresh, fused and, when it is kept, late knowledge. */
     uint64_t knowledge = n * u * (core->keep_late ? 3 : 2);
     uint64_t scratch = 3 * n * n * sizeof(double);

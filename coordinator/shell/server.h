@@ -55,8 +55,9 @@ const witan_public_identity *witan_server_identity(const witan_server *self);
  * (E_INTERRUPTED; everything is saved). Peers' doings and a full disk never end it. */
 WITAN_NODISCARD witan_status witan_server_run(witan_server *self, witan_diag *diag);
 
-/* Upper bound of the coordinator's memory in bytes for this experiment, the formula of
- * docs/deploy.md: per client, per connection, chunks in flight, fusion. */
+/* Upper bound of the coordinator's memory in bytes for this experiment: program and
+ * transfer set, 128 KiB a connection, 64 MiB of chunks, 2 to 3 times everybody's
+ * knowledge, fusion. The formula is in docs/internals/coordinator-shell.md. */
 uint64_t witan_server_memory_bound(const witan_server *self);
 
 #endif

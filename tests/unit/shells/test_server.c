@@ -332,7 +332,7 @@ drain(void)
         return;
     }
     CHECK(robot_hear(&one, WITAN_PACKET_OPEN, ROBOT_HEAR_MS));
-    where.stops = 1;
+    host_ask(&where, 1);
     CHECK(robot_upload(&one, 0, where.rows));
     CHECK(robot_upload(&two, 0, where.rows));
     CHECK(robot_fetch_fused(&one, 0));

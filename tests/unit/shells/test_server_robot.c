@@ -1,5 +1,6 @@
 #include "test_server_robot.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,15 @@ host_wall_s(void *context)
 }
 
 /* --- the coordinator -------------------------------------------------------------- */
+
+/* Set by signal handlers on the coordinator's own thread; one runs at a time. */
+static volatile sig_atomic_t stops_asked;
+
+static void
+on_signal(int number)
+{
+    stops_asked = number == SIGUSR1 ? 1 : 2;
+}
 
 static const witan_clock steady = {now_ns, NULL};
 
@@ -94,7 +104,7 @@ host_init(host *self, const char *name)
         .listen = "tcp://127.0.0.1:*",
         .config = &self->config,
         .heartbeat_ms = 1000,
-        .stops = &self->stops,
+        .stops = &stops_asked,
         .say = say,
         .context = self,
         .clock = &steady,
@@ -114,7 +124,9 @@ serve(void *context)
 bool
 host_start(host *self)
 {
-    self->stops = 0;
+    stops_asked = 0;
+    (void)signal(SIGUSR1, on_signal);
+    (void)signal(SIGUSR2, on_signal);
     memset(&self->diag, 0, sizeof self->diag);
     if (!CHECK_STATUS(witan_server_new(&self->server, &self->options,
                                        witan_allocator_default(), &self->diag),
@@ -140,10 +152,18 @@ host_wait(host *self)
     return self->status;
 }
 
+void
+host_ask(host *self, int stops)
+{
+    if (self->running) {
+        (void)pthread_kill(self->thread, stops == 1 ? SIGUSR1 : SIGUSR2);
+    }
+}
+
 witan_status
 host_stop(host *self, int stops)
 {
-    self->stops = stops;
+    host_ask(self, stops);
     return host_wait(self);
 }
 

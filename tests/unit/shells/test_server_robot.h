@@ -29,7 +29,6 @@ typedef struct host {
     witan_server *server;
     pthread_t thread;
     bool running;
-    volatile sig_atomic_t stops;
     witan_status status; /* of run */
     witan_diag diag;
     witan_public_identity identity;
@@ -50,7 +49,9 @@ void host_init(host *self, const char *name);
 void host_set(host *self, const char *assignment);
 /* New server on the directory, and its thread. */
 bool host_start(host *self);
-/* Tells it to stop, `stops` times, waits, frees it. */
+/* Asks it to stop, 1 or 2 times, as a signal does. */
+void host_ask(host *self, int stops);
+/* Asks, waits, frees it. */
 witan_status host_stop(host *self, int stops);
 /* Waits until it ends by itself. */
 witan_status host_wait(host *self);
