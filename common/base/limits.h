@@ -22,6 +22,9 @@
 #define WITAN_UNITS_MAX ((size_t)65536) /* width, window or groups of a layer */
 #define WITAN_PARAMETERS_MAX ((size_t)1 << 30)
 #define WITAN_BATCH_MAX ((size_t)65536)
+#define WITAN_CONTEXT_MAX ((size_t)4096)       /* tokens of one window */
+#define WITAN_POSITIONS_MAX ((size_t)1 << 22)  /* positions of one minibatch */
+#define WITAN_SEQUENCE_LAYERS_MAX ((size_t)64) /* layers of a token model */
 #define WITAN_CONFIG_BYTES_MAX ((size_t)1 << 20)
 #define WITAN_MODELS_MAX ((size_t)256) /* different models of one experiment */
 #define WITAN_SAFETENSORS_HEADER_MAX ((size_t)100 << 20)

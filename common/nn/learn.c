@@ -6,6 +6,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "nn/finite.h"
+
 struct witan_bench {
     const witan_allocator *allocator; /* borrowed */
     const witan_model *model;         /* borrowed until free */
@@ -92,28 +94,6 @@ witan_bench_free(witan_bench **self)
     witan_free(allocator, bench->index);
     witan_free(allocator, bench);
     *self = NULL;
-}
-
-/* True when no value is infinite or NaN: 0 * x is 0 for exactly the finite x. */
-static bool
-all_finite(const float *x, size_t count)
-{
-    float lane[16] = {0};
-    size_t i = 0;
-    for (; i + 16 <= count; i += 16) {
-        for (size_t k = 0; k < 16; k++) {
-            lane[k] += 0.0f * x[i + k];
-        }
-    }
-    for (; i < count; i++) {
-        lane[0] += 0.0f * x[i];
-    }
-    for (size_t k = 0; k < 16; k++) {
-        if (isnan(lane[k])) {
-            return false;
-        }
-    }
-    return true;
 }
 
 /* What an epoch learns from: labels of the rows (targets NULL) or soft labels. */

@@ -1,6 +1,7 @@
 /* model_pass.c - the forward and the backward pass over a model's steps. */
 #include <string.h>
 
+#include "nn/dropout.h"
 #include "nn/model_plan.h"
 
 #define NORM_EPSILON 1e-5f
@@ -21,16 +22,6 @@ output_buffer(const witan_workspace *ws, size_t step, const float *x,
         i++;
     }
     return ws->turn[i];
-}
-
-static void
-draw_mask(float *mask, double rate, size_t count, witan_random *random)
-{
-    uint32_t threshold = (uint32_t)(rate * 4294967296.0);
-    float keep = (float)(1.0 / (1.0 - rate));
-    for (size_t i = 0; i < count; i++) {
-        mask[i] = witan_random_u32(random) < threshold ? 0.0f : keep;
-    }
 }
 
 static witan_normalisation

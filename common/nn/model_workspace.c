@@ -2,21 +2,8 @@
  * twice: first to measure, then to place. */
 #include <stdint.h>
 
+#include "nn/cutter.h"
 #include "nn/model_plan.h"
-
-typedef struct cutter {
-    char *base; /* NULL while measuring */
-    size_t used;
-} cutter;
-
-static void *
-cut(cutter *self, size_t count, size_t size)
-{
-    void *at = self->base == NULL ? NULL : self->base + self->used;
-    size_t bytes = count * size;
-    self->used += (bytes + WITAN_ALIGNMENT - 1) / WITAN_ALIGNMENT * WITAN_ALIGNMENT;
-    return at;
-}
 
 /* What the backward pass of a step needs besides its input and output; per sample. */
 static size_t

@@ -3,14 +3,12 @@
  * Source: LeNet-5 of LeCun et al. 1998 (ReLU and max pooling for tanh and averages);
  * residual blocks of He et al. 2016 with group norm, since batch statistics of one
  * client do not describe another's (Hsieh et al. 2020). */
-#include <stdio.h>
 #include <string.h>
 
-#include "base/text.h"
 #include "nn/spec.h"
+#include "nn/zoo_text.h"
 
 enum {
-    NUMBERS_MAX = 32, /* parameters in parentheses */
     RESNET_BLOCKS_MAX = 10,
     NORM_GROUPS = 8,
 };
@@ -246,16 +244,6 @@ expand_resnet(witan_model_spec *spec, const size_t *number, size_t count)
     add_plain(spec, WITAN_LAYER_GLOBAL_AVERAGE_POOL);
 }
 
-/* One name: the numbers it takes, their defaults and their upper bounds. */
-typedef struct zoo_entry {
-    void (*expand)(witan_model_spec *spec, const size_t *number, size_t count);
-    const char *example; /* how it is written */
-    size_t minimum, maximum;
-    size_t defaults; /* numbers used when no parentheses are given */
-    size_t number[3];
-    size_t bound[3]; /* the last one used holds for all further numbers */
-} zoo_entry;
-
 static const char *const zoo_names[] = {"linear", "mlp",    "lenet",
                                         "cnn",    "resnet", NULL};
 enum {
@@ -263,30 +251,25 @@ enum {
 };
 
 /* In the order of zoo_names. */
-static const zoo_entry zoo[ZOO_COUNT] = {
-    {expand_linear, "linear", 0, 0, 0, {0}, {0}},
-    {expand_mlp,
-     "mlp(256,128)",
+static void (*const expand[ZOO_COUNT])(witan_model_spec *spec, const size_t *number,
+                                       size_t count) = {
+    expand_linear, expand_mlp, expand_lenet, expand_cnn, expand_resnet};
+static const zoo_form forms[ZOO_COUNT] = {
+    {"linear", 0, 0, 0, {0}, {0}},
+    {"mlp(256,128)",
      1,
-     NUMBERS_MAX,
+     ZOO_NUMBERS_MAX,
      1,
      {200},
-     {WITAN_UNITS_MAX, WITAN_UNITS_MAX, WITAN_UNITS_MAX}},
-    {expand_lenet, "lenet", 0, 0, 0, {0}, {0}},
-    {expand_cnn,
-     "cnn(32,64,128)",
+     {WITAN_UNITS_MAX, WITAN_UNITS_MAX, WITAN_UNITS_MAX, WITAN_UNITS_MAX}},
+    {"lenet", 0, 0, 0, {0}, {0}},
+    {"cnn(32,64,128)",
      3,
      3,
      3,
      {32, 64, 128},
      {WITAN_UNITS_MAX, WITAN_UNITS_MAX, WITAN_UNITS_MAX}},
-    {expand_resnet,
-     "resnet(16,1)",
-     2,
-     2,
-     2,
-     {16, 1},
-     {WITAN_UNITS_MAX / 4, RESNET_BLOCKS_MAX, 0}},
+    {"resnet(16,1)", 2, 2, 2, {16, 1}, {WITAN_UNITS_MAX / 4, RESNET_BLOCKS_MAX}},
 };
 
 const char *const *
@@ -295,111 +278,14 @@ witan_zoo_names(void)
     return zoo_names;
 }
 
-/* Reads "256,128)" to the end of the text into number[]. */
-static witan_status
-parse_numbers(const zoo_entry *entry, const char *text, const char *list,
-              size_t *number, size_t *count, witan_diag *diag)
-{
-    char word[WITAN_MODEL_NAME_MAX];
-    for (*count = 0;; (*count)++) {
-        size_t length = strcspn(list, ",)");
-        uint64_t value;
-        memcpy(word, list, length);
-        word[length] = '\0';
-        if (list[length] == '\0' || !witan_text_parse_u64(word, &value)) {
-            return witan_diag_fail(diag, WITAN_E_CONFIG,
-                                   "model \"%s\": expected numbers in parentheses, "
-                                   "without spaces, as in \"%s\"",
-                                   text, entry->example);
-        }
-        if (*count == entry->maximum) {
-            return witan_diag_fail(diag, WITAN_E_CONFIG,
-                                   "model \"%s\": too many numbers, at most %zu, as in "
-                                   "\"%s\"",
-                                   text, entry->maximum, entry->example);
-        }
-        size_t bound = entry->bound[*count < 2 ? *count : 2];
-        if (value < 1 || value > bound) {
-            return witan_diag_fail(diag, WITAN_E_CONFIG,
-                                   "model \"%s\": number %zu must be 1 to %zu, is %s",
-                                   text, *count + 1, bound, word);
-        }
-        number[*count] = (size_t)value;
-        list += length + 1;
-        if (list[-1] == ')') {
-            break;
-        }
-    }
-    (*count)++;
-    if (*list != '\0') {
-        return witan_diag_fail(diag, WITAN_E_CONFIG,
-                               "model \"%s\": nothing may follow the \")\"", text);
-    }
-    if (*count < entry->minimum) {
-        return witan_diag_fail(diag, WITAN_E_CONFIG,
-                               "model \"%s\": %zu of %zu numbers given, write it as "
-                               "\"%s\"",
-                               text, *count, entry->minimum, entry->example);
-    }
-    return WITAN_OK;
-}
-
-/* E_CONFIG with the nearest known name, or with all of them. */
-static witan_status
-fail_unknown(const char *text, const char *name, witan_diag *diag)
-{
-    const char *nearest = witan_text_nearest(name, zoo_names, ZOO_COUNT);
-    if (nearest != NULL) {
-        return witan_diag_fail(diag, WITAN_E_CONFIG,
-                               "model \"%s\" is not known, did you mean \"%s\"?", text,
-                               nearest);
-    }
-    char all[128] = "";
-    for (size_t i = 0, used = 0; i < ZOO_COUNT; i++) {
-        used += (size_t)snprintf(all + used, sizeof all - used, "%s%s",
-                                 i == 0 ? "" : ", ", zoo_names[i]);
-    }
-    return witan_diag_fail(diag, WITAN_E_CONFIG,
-                           "model \"%s\" is not known; known models: %s", text, all);
-}
-
 witan_status
 witan_zoo_parse(witan_model_spec *out, const char *text, witan_diag *diag)
 {
-    char name[WITAN_MODEL_NAME_MAX];
-    size_t number[NUMBERS_MAX];
-    size_t count, which = 0;
+    size_t number[ZOO_NUMBERS_MAX], count, which;
 
     memset(out, 0, sizeof *out);
-    size_t length = strlen(text);
-    if (length >= sizeof name) {
-        return witan_diag_fail(
-            diag, WITAN_E_CONFIG,
-            "model \"%.40s...\": the name is longer than %zu characters", text,
-            sizeof name - 1);
-    }
-    size_t name_length = strcspn(text, "(");
-    memcpy(name, text, name_length);
-    name[name_length] = '\0';
-    while (which < ZOO_COUNT && strcmp(name, zoo_names[which]) != 0) {
-        which++;
-    }
-    if (which == ZOO_COUNT) {
-        return fail_unknown(text, name, diag);
-    }
-    const zoo_entry *entry = &zoo[which];
-    if (text[name_length] == '\0') {
-        count = entry->defaults;
-        memcpy(number, entry->number, sizeof entry->number);
-    } else if (entry->maximum == 0) {
-        return witan_diag_fail(diag, WITAN_E_CONFIG,
-                               "model \"%s\": %s takes no numbers, write \"%s\"", text,
-                               name, name);
-    } else {
-        WITAN_TRY(
-            parse_numbers(entry, text, text + name_length + 1, number, &count, diag));
-    }
-    memcpy(out->name, text, length + 1);
-    entry->expand(out, number, count);
+    WITAN_TRY(zoo_text_read(zoo_names, forms, text, &which, number, &count, diag));
+    memcpy(out->name, text, strlen(text) + 1);
+    expand[which](out, number, count);
     return WITAN_OK;
 }

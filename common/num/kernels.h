@@ -85,6 +85,68 @@ typedef struct witan_kernels {
                                  float *dx, const float *dy, const float *y,
                                  const unsigned char *route, const float *x,
                                  const float *w, size_t N, void *scratch);
+
+    /* A right factor b [K,N] (or stored as [N,K] when transposed), rows b_row apart,
+     * packed once for many products: `packed` has packed_floats(K, N). */
+    size_t (*packed_floats)(size_t K, size_t N);
+    void (*pack)(float *packed, const float *b, size_t b_row, bool transposed, size_t K,
+                 size_t N);
+    /* c [M,N] = a [M,K] b + initial [N] (NULL: zeros), or c += a b when asked; rows of
+     * c and a lie c_row and a_row apart. */
+    void (*product_packed)(float *c, size_t c_row, const float *a, size_t a_row,
+                           const float *packed, const float *initial, bool accumulate,
+                           size_t M, size_t N, size_t K);
+    /* c [M,N] (+)= a^T b for a [K,M], b [K,N]: a weight's gradient over K rows.
+     * scratch: product_gradient_scratch(N) bytes. */
+    size_t (*product_gradient_scratch)(size_t N);
+    void (*product_gradient)(float *c, size_t c_row, const float *a, size_t a_row,
+                             const float *b, size_t b_row, bool accumulate, size_t M,
+                             size_t N, size_t K, void *scratch);
+    /* sum [C] (+)= sum over rows of x [N,C]. */
+    void (*add_columns)(float *sum, const float *x, bool accumulate, size_t N,
+                        size_t C);
+
+    /* One step of N sequences with H units. gate [N,4H] in: before the nonlinearities
+     * (input, forget, candidate, output), out: after them. c, h out [N,H]; c may be
+     * c_before. Backward: gate becomes d(gate), dc the cell's gradient a step earlier;
+     * dh [N,H] from above, dh_next from the step after. */
+    void (*lstm_forward)(float *gate, float *c, float *h, const float *c_before,
+                         size_t N, size_t H);
+    void (*lstm_backward)(float *gate, float *dc, const float *dh, const float *dh_next,
+                          const float *c, const float *c_before, size_t N, size_t H);
+    /* gate [N,3H] from the input, hidden [N,3H] from h_before (reset, update,
+     * candidate). Backward: both become their gradients; dh_direct [N,H] is what
+     * reaches h_before past the gates and may be dh_next. */
+    void (*gru_forward)(float *gate, const float *hidden, float *h,
+                        const float *h_before, size_t N, size_t H);
+    void (*gru_backward)(float *gate, float *hidden, float *dh_direct, const float *dh,
+                         const float *dh_next, const float *h_before, size_t N,
+                         size_t H);
+
+    /* Norm of each row x [N,C], epsilon 1e-5; mean, inverse (of the deviation) out [N].
+     * Backward: dgain, dbias overwritten; dx overwritten, or added to when asked. */
+    void (*layer_norm_forward)(float *y, float *mean, float *inverse, const float *x,
+                               const float *gain, const float *bias, size_t N,
+                               size_t C);
+    void (*layer_norm_backward)(float *dx, float *dgain, float *dbias, const float *dy,
+                                const float *x, const float *mean, const float *inverse,
+                                const float *gain, bool add_to, size_t N, size_t C);
+
+    /* Causal attention of `windows` windows of L positions; heads divides width.
+     *   y    out [windows L, width]    qkv in [windows L, 3 width]: query, key, value
+     *   p    out [windows, heads, L, L] probabilities, which backward reads
+     * scratch: attention_scratch bytes. */
+    size_t (*attention_scratch)(size_t L, size_t width, size_t heads);
+    void (*attention_forward)(float *y, float *p, const float *qkv, size_t windows,
+                              size_t L, size_t width, size_t heads, void *scratch);
+    void (*attention_backward)(float *dqkv, const float *dy, const float *p,
+                               const float *qkv, size_t windows, size_t L, size_t width,
+                               size_t heads, void *scratch);
+    /* One position: y [width] of query q over keys and values [positions, width];
+     * scratch [positions]. */
+    void (*attention_step)(float *y, const float *q, const float *keys,
+                           const float *values, size_t positions, size_t width,
+                           size_t heads, float *scratch);
 } witan_kernels;
 
 extern const witan_kernels witan_kernels_baseline;
