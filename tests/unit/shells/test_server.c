@@ -125,6 +125,20 @@ whole_round(host *where, robot *one, robot *two, uint32_t round)
            (robot_done(one, round), robot_done(two, round), true);
 }
 
+/* Both hear that it is over, and say that they did. */
+static void
+finish(host *where, robot *one, robot *two)
+{
+    const witan_packet bye = {.kind = WITAN_PACKET_BYE};
+    for (int i = 0; i < 2; i++) {
+        robot *each = i == 0 ? one : two;
+        CHECK(robot_hear(each, WITAN_PACKET_BYE, ROBOT_HEAR_MS));
+        CHECK(each->heard.is.bye.finished);
+        robot_say(each, &bye);
+    }
+    CHECK_STATUS(host_wait(where), WITAN_OK);
+}
+
 static char uninterrupted[512];
 
 static void
@@ -142,9 +156,7 @@ two_rounds(void)
     CHECK(robot_join(&two, &where));
     CHECK(whole_round(&where, &one, &two, 0));
     CHECK(whole_round(&where, &one, &two, 1));
-    CHECK(robot_hear(&one, WITAN_PACKET_BYE, ROBOT_HEAR_MS));
-    CHECK(one.heard.is.bye.finished);
-    CHECK_STATUS(host_wait(&where), WITAN_OK);
+    finish(&where, &one, &two);
     CHECK(host_has_said(&where, "round 1 of 2: open, 2 asked"));
     CHECK(host_has_said(&where, "round 2: fused 2 of 2"));
     CHECK(host_has_said(&where, "finished: 2 rounds"));
@@ -158,8 +170,11 @@ two_rounds(void)
     CHECK(count == 2 && results[0].bytes_up > 80000 && results[1].bytes_down > 80000);
     witan_free(witan_allocator_default(), results);
     witan_ledger_close(&ledger);
-    CHECK(host_start(&where)); /* nothing is left to do */
-    CHECK_STATUS(host_wait(&where), WITAN_OK);
+    CHECK(host_start(&where)); /* nothing is left to do but to say so */
+    (void)snprintf(one.line.endpoint, sizeof one.line.endpoint, "%s", where.endpoint);
+    CHECK(!robot_attach(&one));
+    CHECK(one.heard.kind == WITAN_PACKET_BYE && one.heard.is.bye.finished);
+    CHECK_STATUS(host_stop(&where, 1), WITAN_OK);
     robot_fini(&one);
     robot_fini(&two);
     host_fini(&where);
@@ -230,7 +245,7 @@ restarts(void)
         CHECK(robot_hear(&one, WITAN_PACKET_OPEN, ROBOT_HEAR_MS));
         CHECK(restart(&where, &one, &two)); /* the next round is open */
         CHECK(whole_round(&where, &one, &two, 1));
-        CHECK_STATUS(host_wait(&where), WITAN_OK);
+        finish(&where, &one, &two);
         host_exchanges(&where, interrupted, sizeof interrupted);
         CHECK_STRING(interrupted, uninterrupted);
     }
@@ -270,7 +285,7 @@ late_round(const char *name, bool again, char *exchanges, size_t room)
         CHECK(robot_fetch_fused(&one, 1));
         CHECK(!again || restart(&where, &one, &two));
         robot_done(&one, 1);
-        CHECK_STATUS(host_wait(&where), WITAN_OK);
+        finish(&where, &one, &two);
         host_exchanges(&where, exchanges, room);
     }
     robot_fini(&one);
@@ -312,7 +327,7 @@ nothing_travels(void)
         CHECK(one.heard.is.open.round == 1); /* its DONE was not asked for again */
         robot_done(&one, 1);
         robot_done(&two, 1);
-        CHECK_STATUS(host_wait(&where), WITAN_OK);
+        finish(&where, &one, &two);
     }
     robot_fini(&one);
     robot_fini(&two);

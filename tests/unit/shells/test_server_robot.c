@@ -477,7 +477,8 @@ hear_one_of(robot *self, witan_packet_kind kind)
 {
     uint64_t until = host_now_ms() + ROBOT_HEAR_MS;
     while (hear_any(self, until)) {
-        if (self->heard.kind == kind || self->heard.kind == WITAN_PACKET_REFUSED) {
+        if (self->heard.kind == kind || self->heard.kind == WITAN_PACKET_REFUSED ||
+            self->heard.kind == WITAN_PACKET_BYE) {
             return self->heard.kind == kind;
         }
     }
