@@ -66,7 +66,7 @@ witan_directory_lock_take(witan_directory_lock **out, const char *directory,
     int size = snprintf(path, sizeof path, "%s/lock", directory);
     self->file = size < 0 || (size_t)size >= sizeof path
                      ? (errno = ENAMETOOLONG, -1)
-                     : open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY, 0666);
+                     : open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
     witan_status status = self->file < 0 ? witan_system_fail(diag, "open", path, errno)
                                          : hold(self->file, directory, path, diag);
     if (status != WITAN_OK) {
