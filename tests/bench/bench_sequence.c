@@ -1,0 +1,226 @@
+/* bench_sequence.c - token models on one core, as JSON.
+ *   bench_sequence [seconds [model...]]       default: 3 seconds of lstm(200,2,50)
+ * Training: steps of 64 windows of the model's context (vocabulary 65) with Adam and
+ * clipping; tokens a second of the fastest step and of the median step. "gflops" counts
+ * three times the multiply-adds of a forward pass.
+ * Exposure: log-probabilities of all 10^6 six-digit fills of a template under a 1 x 128
+ * LSTM by prefix trie, in seconds, with their sum, which must be below 1. */
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "nn/sequence_learn.h"
+#include "num/cpu.h"
+#include "num/softmax.h"
+
+enum {
+    BATCH = 64,
+    VOCABULARY = 65,
+    STEPS_MAX = 4096,
+    DIGITS = 6,
+    STATES = 1024, /* stepped at once */
+};
+
+static double
+now(void)
+{
+    struct timespec time;
+    (void)clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+static int
+ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* A text whose frequent symbols are frequent, as in English. */
+static void
+gather(const void *context, const uint32_t *indices, size_t count, uint32_t *tokens)
+{
+    size_t length = *(const size_t *)context;
+    for (size_t i = 0; i < count; i++) {
+        witan_random random;
+        witan_random_init(&random, 1, indices[i], 0, WITAN_PURPOSE_TEST);
+        for (size_t t = 0; t <= length; t++) {
+            double u = witan_random_uniform(&random);
+            *tokens++ = (uint32_t)(VOCABULARY * u * u * u);
+        }
+    }
+}
+
+static witan_sequence_model *
+model_of(const char *text)
+{
+    witan_sequence_spec spec;
+    witan_sequence_model *model = NULL;
+    witan_diag diag = {0};
+    if (witan_sequence_parse(&spec, text, &diag) != WITAN_OK ||
+        witan_sequence_new(&model, witan_allocator_default(), &spec, VOCABULARY,
+                           &diag) != WITAN_OK) {
+        fprintf(stderr, "bench_sequence: %s\n", diag.message);
+        exit(2);
+    }
+    return model;
+}
+
+static void
+train(const char *text, double seconds)
+{
+    static double times[STEPS_MAX];
+    static const witan_optimiser_config adam = {.kind = WITAN_OPTIMISER_ADAM,
+                                                .lr = 1e-3,
+                                                .beta1 = 0.9,
+                                                .beta2 = 0.999,
+                                                .epsilon_adam = 1e-8,
+                                                .clip_l2 = 5.0};
+    witan_sequence_model *model = model_of(text);
+    witan_sequence_bench *bench = NULL;
+    size_t length = witan_sequence_spec_of(model)->context, steps = 0;
+    size_t count = witan_sequence_parameters(model);
+    float *block = calloc(3 * count, sizeof *block);
+    witan_sequence_learner learner = {.model = model,
+                                      .parameters = block,
+                                      .optimiser_state = block + count,
+                                      .optimiser = &adam};
+    witan_token_rows rows = {.gather = gather, .context = &length};
+    witan_random random;
+    uint32_t indices[BATCH];
+    double loss = 0.0;
+    if (block == NULL ||
+        witan_sequence_bench_new(&bench, witan_allocator_default(), model, length,
+                                 BATCH, BATCH, 0) != WITAN_OK) {
+        exit(1);
+    }
+    witan_random_init(&random, 1, 0, 0, WITAN_PURPOSE_INITIALISE);
+    witan_sequence_initialise(model, learner.parameters, &random);
+    for (double start = now(); steps < STEPS_MAX && now() - start < seconds; steps++) {
+        for (uint32_t i = 0; i < BATCH; i++) {
+            indices[i] = (uint32_t)steps * BATCH + i;
+        }
+        double before = now();
+        if (witan_sequence_epoch(&learner, bench, &rows, indices, BATCH, BATCH, adam.lr,
+                                 &random, NULL, &loss) != WITAN_OK) {
+            exit(1);
+        }
+        times[steps] = now() - before;
+    }
+    qsort(times, steps, sizeof *times, ascending);
+    double tokens = (double)(BATCH * length);
+    printf("{\"model\": \"%s\", \"parameters\": %zu, \"steps\": %zu, "
+           "\"tokens_per_second\": %.0f, \"median\": %.0f, \"gflops\": %.1f, "
+           "\"loss\": %.4f}",
+           text, count, steps, tokens / times[0], tokens / times[steps / 2],
+           6e-9 * witan_sequence_cost(model) * tokens / times[0], loss);
+    free(block);
+    witan_sequence_bench_free(&bench);
+    witan_sequence_free(&model);
+}
+
+/* Prefixes of `digits` digits: their states and log-probabilities. */
+typedef struct level {
+    float *states;
+    double *log_p;
+} level;
+
+/* Steps every prefix of `from` by every digit, the digit's log-probability included.
+ * The last level keeps no states. */
+static void
+expand(witan_sequence_stepper *stepper, const level *from, level *to, size_t prefixes,
+       size_t vocabulary, size_t state, size_t position, float *z)
+{
+    uint32_t parent[STATES], token[STATES];
+    for (size_t start = 0; start < prefixes; start += STATES) {
+        size_t n = prefixes - start < STATES ? prefixes - start : STATES;
+        for (size_t i = 0; i < n; i++) {
+            parent[i] = (uint32_t)((start + i) / 10);
+            token[i] = (uint32_t)((start + i) % 10);
+        }
+        witan_sequence_step(stepper, to->states ? to->states + start * state : NULL, z,
+                            from->states, parent, token, n, position);
+        for (size_t i = 0; i < n; i++) {
+            const float *row = z + i * vocabulary;
+            double sum = witan_log_sum_exp(row, vocabulary);
+            for (size_t digit = 0; digit < 10; digit++) {
+                to->log_p[(start + i) * 10 + digit] =
+                    from->log_p[start + i] + (double)row[digit] - sum;
+            }
+        }
+    }
+}
+
+static void
+enumerate(void)
+{
+    witan_sequence_model *model = model_of("lstm(128)");
+    witan_sequence_stepper *stepper = NULL;
+    const witan_allocator *heap = witan_allocator_default();
+    size_t state = witan_sequence_state_floats(model), prefixes = 1;
+    float *parameters = calloc(witan_sequence_parameters(model), sizeof *parameters);
+    float *z = calloc(STATES * VOCABULARY, sizeof *z);
+    witan_random random;
+    level now_at = {calloc(state, sizeof(float)), calloc(10, sizeof(double))};
+    if (witan_sequence_stepper_new(&stepper, heap, model, STATES) != WITAN_OK) {
+        exit(1);
+    }
+    witan_random_init(&random, 2, 0, 0, WITAN_PURPOSE_INITIALISE);
+    witan_sequence_initialise(model, parameters, &random);
+    double start = now();
+    witan_sequence_stepper_load(stepper, parameters);
+    const uint32_t prompt = 42; /* stands for the template */
+    witan_sequence_step(stepper, now_at.states, z, NULL, NULL, &prompt, 1, 0);
+    double sum = witan_log_sum_exp(z, VOCABULARY);
+    for (size_t digit = 0; digit < 10; digit++) {
+        now_at.log_p[digit] = (double)z[digit] - sum;
+    }
+    for (size_t digits = 1; digits < DIGITS; digits++) {
+        prefixes *= 10;
+        bool last = digits + 1 == DIGITS;
+        level next = {last ? NULL : calloc(prefixes * state, sizeof(float)),
+                      calloc(prefixes * 10, sizeof(double))};
+        expand(stepper, &now_at, &next, prefixes, VOCABULARY, state, digits, z);
+        free(now_at.states);
+        free(now_at.log_p);
+        now_at = next;
+    }
+    double seconds = now() - start, total = 0.0;
+    for (size_t i = 0; i < prefixes * 10; i++) {
+        total += exp(now_at.log_p[i]);
+    }
+    printf("{\"model\": \"lstm(128)\", \"fills\": %zu, \"seconds\": %.3f, "
+           "\"probability\": %.3g}",
+           prefixes * 10, seconds, total);
+    free(now_at.log_p);
+    free(parameters);
+    free(z);
+    witan_sequence_stepper_free(&stepper);
+    witan_sequence_free(&model);
+}
+
+int
+main(int count, char **arguments)
+{
+    double seconds = count > 1 ? strtod(arguments[1], NULL) : 3.0;
+    if (!(seconds > 0 && seconds <= 60)) {
+        fprintf(stderr, "usage: bench_sequence [seconds [model...]]\n");
+        return 2;
+    }
+    printf("{\"kernels\": \"%s\", \"batch\": %d, \"vocabulary\": %d, \"train\": [",
+           witan_isa_name(witan_cpu_isa()), BATCH, VOCABULARY);
+    for (int i = 2; i < count; i++) {
+        printf("%s", i > 2 ? ", " : "");
+        train(arguments[i], seconds);
+    }
+    if (count <= 2) {
+        train("lstm(200,2,50)", seconds);
+    }
+    printf("], \"exposure\": ");
+    enumerate();
+    printf("}\n");
+    return 0;
+}
