@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """kill -9 at random moments: the coordinator, the clients, both. What comes out is what
 the simulator says, no client trains a round twice for the coordinator's crashes, and a
 killed coordinator serves again in less than two seconds.

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Coordinator and clients as real processes over TCP: the same experiment as in the
 simulator, members that come late and are thrown out, restarts, a full disk, separate hosts.
 

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """A federation behind a network that misbehaves: every client talks through a proxy that
 delays, stalls, resets, falls silent, throttles or flips bits. Ten rounds complete with the
 simulator's result; a flipped byte ends a session and never changes a label.
