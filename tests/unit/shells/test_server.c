@@ -254,10 +254,11 @@ restarts(void)
     host_fini(&where);
 }
 
-/* Two rounds with a deadline: site-b answers the first one in the second one, and its
- * knowledge is used there; with or without a restart in between, whatever is open. */
+/* Two rounds with a deadline: site-b answers the first one when it is fused, before it
+ * ends or in the second one, and its knowledge is used there; with or without restarts
+ * in between. */
 static void
-late_round(const char *name, bool again, char *exchanges, size_t room)
+late_round(const char *name, bool early, bool again, char *exchanges, size_t room)
 {
     host where;
     robot one, two;
@@ -273,12 +274,14 @@ late_round(const char *name, bool again, char *exchanges, size_t room)
         CHECK(one.heard.is.open.remaining_ms > 0 &&
               one.heard.is.open.remaining_ms <= 500);
         CHECK(robot_upload(&one, 0, where.rows));
-        CHECK(robot_fetch_fused(&one, 0)); /* alone, after the deadline */
+        CHECK(robot_hear(&one, WITAN_PACKET_FUSED, ROBOT_HEAR_MS)); /* alone */
+        CHECK(!early || robot_upload(&two, 0, where.rows));
+        CHECK(!early || restart(&where, &one, &two));
         robot_done(&one, 0);
         CHECK(robot_hear(&one, WITAN_PACKET_OPEN, ROBOT_HEAR_MS));
         CHECK(one.heard.is.open.round == 1);
         CHECK(!again || restart(&where, &one, &two));
-        CHECK(robot_upload(&two, 0, where.rows));
+        CHECK(robot_upload(&two, 0, where.rows)); /* perhaps once more */
         CHECK(two.heard.is.accepted.late);
         CHECK(!again || restart(&where, &one, &two));
         CHECK(robot_upload(&one, 1, where.rows));
@@ -296,11 +299,13 @@ late_round(const char *name, bool again, char *exchanges, size_t room)
 static void
 late_knowledge(void)
 {
-    char once[512] = "", restarted[512] = "";
-    late_round("late", false, once, sizeof once);
-    late_round("late-restarted", true, restarted, sizeof restarted);
+    char once[512] = "", restarted[512] = "", early[512] = "";
+    late_round("late", false, false, once, sizeof once);
+    late_round("late-restarted", false, true, restarted, sizeof restarted);
+    late_round("late-early", true, false, early, sizeof early);
     CHECK_CONTAINS(once, "1:2:1:");
     CHECK_STRING(restarted, once);
+    CHECK_STRING(early, once);
 }
 
 /* Strategy local: nothing travels, rounds are counted all the same. */
