@@ -154,9 +154,7 @@ look_at_network(examination *self)
     witan_diag diag = {0};
     const char *endpoint = self->membership->endpoint;
     if (witan_endpoint_reach(endpoint, REACH_MS, &diag) != WITAN_OK) {
-        add(self, WITAN_FINDING_BAD, "reachability",
-            "%s; is the coordinator running, and does a firewall let its port through?",
-            diag.message);
+        add(self, WITAN_FINDING_BAD, "reachability", "%s", diag.message);
         return false;
     }
     add(self, WITAN_FINDING_GOOD, "reachability", "%s answers", endpoint);
