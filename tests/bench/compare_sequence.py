@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Training tokens a second of token models: witan on one core against PyTorch with one and
 two threads, alternately, in one run. Prints one JSON object with the ratios to PyTorch's
-better thread count, of the fastest and of the median steps, and the time of the exact
-enumeration of 10^6 fills; judges nothing.
+better thread count, of the fastest and of the median steps, to one thread per second of
+processor time (which a busy machine distorts less), and the time of the exact enumeration
+of 10^6 fills; judges nothing.
 
 Needs python3-torch and a release build (cmake --preset release).
 
@@ -46,12 +47,14 @@ def main():
                                       "--model", model, "--threads", str(threads),
                                       "--seconds", str(args.seconds)]))
         best = {key: max(r["tokens_per_second"] for r in row) for key, row in rows.items()}
+        cpu = {key: max(r["tokens_per_cpu_second"] for r in row) for key, row in rows.items()}
         median = {key: statistics.median(r["median"] for r in row) for key, row in rows.items()}
         rivals = ("torch_1_thread", "torch_2_threads")
         report["models"][model] = {
-            "tokens_per_second": best, "median": median,
+            "tokens_per_second": best, "median": median, "tokens_per_cpu_second": cpu,
             "ratio": round(best["witan"] / max(best[k] for k in rivals), 2),
             "ratio_to_1_thread": round(best["witan"] / best["torch_1_thread"], 2),
+            "ratio_per_cpu_second": round(cpu["witan"] / cpu["torch_1_thread"], 2),
             "ratio_of_medians": round(median["witan"] / max(median[k] for k in rivals), 2)}
     print(json.dumps(report, indent=1))
 
