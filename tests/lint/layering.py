@@ -17,6 +17,7 @@ MAY = {
     "nn": {"num", "base"},
     "data": {"num", "base"},
     "knowledge": {"num", "base"},
+    "privacy": {"knowledge", "num", "base"},
     "fusion": {"knowledge", "num", "base"},
     "wire": {"knowledge", "base"},
     "store": {"base"},
