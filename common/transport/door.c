@@ -56,18 +56,16 @@ configure(void *socket, const witan_door_config *config, bool six)
         {ZAP_ENFORCE_DOMAIN, 1},   /* nobody gets in without our handler */
         {ZMQ_ROUTER_MANDATORY, 1}, /* a lost answer is told, not swallowed */
         {ZMQ_ROUTER_HANDOVER, 0},  /* nobody takes over another's connection */
-        {ZMQ_RCVHWM, WITAN_DOOR_IN_FRAMES},
+        {ZMQ_RCVHWM,
+         0}, /* a full queue is what libzmq aborts behind; the guard counts */
         {ZMQ_SNDHWM, WITAN_DOOR_OUT_FRAMES},
         {ZMQ_RCVBUF, WITAN_DOOR_SOCKET_BYTES},
         {ZMQ_SNDBUF, WITAN_DOOR_SOCKET_BYTES},
         {ZMQ_BACKLOG, 1024},
         {ZMQ_HANDSHAKE_IVL, 5000},
-        {ZMQ_HEARTBEAT_IVL, 10000},
-        {ZMQ_HEARTBEAT_TIMEOUT, 30000},
-        {ZMQ_HEARTBEAT_TTL, 30000},
-        {ZMQ_TCP_KEEPALIVE, 1},
     };
     return witan_socket_set(socket, settings, sizeof settings / sizeof settings[0]) &&
+           witan_socket_notice_silence(socket) &&
            witan_socket_limit(socket, config->message_max) &&
            zmq_setsockopt(socket, ZMQ_ZAP_DOMAIN, "witan", 5) == 0 &&
            zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, config->secret_key,
@@ -172,8 +170,8 @@ new_door(const witan_door_config *config, const witan_allocator *allocator)
 {
     size_t table_size =
         config->connections_max + WITAN_DOOR_FILES_RESERVE + WITAN_DOOR_FILES_SLACK;
-    /* What an honest connection may have on the way: full queues, the kernel's buffer,
-     * a day of heartbeats. A smaller budget would cut it. */
+    /* What an honest connection may have on the way: its window, the kernel's buffer,
+     * and small frames. A smaller budget would cut it. */
     uint64_t honest =
         (WITAN_DOOR_IN_FRAMES + 2) * witan_wire_size(config->message_max) +
         2 * WITAN_DOOR_SOCKET_BYTES + (1 << 20);

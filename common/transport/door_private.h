@@ -10,8 +10,8 @@
 #include "transport/socket.h"
 
 enum {
-    /* Frames per connection. Inwards: the whole window of 8 chunks, so that an honest
-     * client is never left unread, which would hold up its heartbeats. Outwards: 8
+    /* Frames per connection. Inwards: what an honest one may have on the way, a window
+     * of 8 chunks; the guard holds it against bytes. Outwards, the queue's length: 8
      * chunks and as many small frames; a queue counts what was read in steps of half
      * its length, so that at least 9 always fit. */
     WITAN_DOOR_IN_FRAMES = 8,
@@ -53,8 +53,9 @@ struct witan_door {
     const witan_allocator *allocator;
     const witan_log *log;
     size_t message_max, connections_max;
-    uint64_t unread_max;       /* of one connection */
-    uint64_t unread_total_max; /* of all: full queues everywhere, and some that cheat */
+    uint64_t unread_max; /* of one connection */
+    uint64_t
+        unread_total_max; /* of all: full windows everywhere, and some that cheat */
     char endpoint[WITAN_ENDPOINT_MAX + 32];
 
     /* The owner's. */

@@ -3,7 +3,10 @@
  * nothing is handed to libzmq before the handshake is done. A name is looked up as an
  * IPv4 address: with IPv6 on, libzmq takes the first IPv6 address of a name and tries
  * no other, so that "localhost" would miss a coordinator on 127.0.0.1. An IPv6 address
- * is written in brackets. */
+ * is written in brackets.
+ * What comes in has no bound of libzmq's: a bounded queue would let the coordinator
+ * abort us with a PING and a reset (docs/internals/transport.md), and never held back
+ * one that does not end its message. An honest one sends its window. */
 #include "transport/link.h"
 
 #include <errno.h>
@@ -12,8 +15,8 @@
 #include "transport/socket.h"
 
 enum {
-    /* A window of 8 chunks in either direction, and as many small frames: a queue
-     * counts what was read in steps of half its length. */
+    /* Outwards: a window of 8 chunks, and as many small frames; a queue counts what was
+     * read in steps of half its length. */
     QUEUE_FRAMES = 16,
     /* A handshake that ends without a reason may be a restart or a full house; two in a
      * row are an answer. A wrong server key shows in no other way. */
@@ -39,17 +42,14 @@ configure(void *socket, const witan_link_config *config, bool six)
         {ZMQ_LINGER, 0},
         {ZMQ_IPV6, six},
         {ZMQ_SNDHWM, QUEUE_FRAMES},
-        {ZMQ_RCVHWM, QUEUE_FRAMES},
+        {ZMQ_RCVHWM, 0}, /* a full queue is what libzmq aborts behind */
         {ZMQ_RECONNECT_IVL, 500},
         {ZMQ_RECONNECT_IVL_MAX, 60000},
         {ZMQ_CONNECT_TIMEOUT, 10000},
         {ZMQ_HANDSHAKE_IVL, 10000}, /* longer than the door's: a crowd at its start */
-        {ZMQ_HEARTBEAT_IVL, 10000},
-        {ZMQ_HEARTBEAT_TIMEOUT, 30000},
-        {ZMQ_HEARTBEAT_TTL, 30000},
-        {ZMQ_TCP_KEEPALIVE, 1},
     };
     return witan_socket_set(socket, settings, sizeof settings / sizeof settings[0]) &&
+           witan_socket_notice_silence(socket) &&
            witan_socket_limit(socket, config->message_max) &&
            zmq_setsockopt(socket, ZMQ_CURVE_SERVERKEY, config->server_key, 32) == 0 &&
            zmq_setsockopt(socket, ZMQ_CURVE_PUBLICKEY, config->public_key, 32) == 0 &&

@@ -9,7 +9,8 @@
 
 enum {
     SOCKETS_MAX = 16, /* of one context: ours are four */
-    MONITOR_EVENTS_MAX = 10000
+    MONITOR_EVENTS_MAX = 10000,
+    ZERO_COPY_RECEIVE = 10 /* libzmq has it, its header shows it to drafts alone */
 };
 
 void *
@@ -23,6 +24,8 @@ witan_context_new(void)
     if (context != NULL) {
         (void)zmq_ctx_set(context, ZMQ_MAX_SOCKETS, SOCKETS_MAX);
         (void)zmq_ctx_set(context, ZMQ_IO_THREADS, 1);
+        /* Otherwise a frame of one byte, read by itself, holds a buffer of 18 KB. */
+        (void)zmq_ctx_set(context, ZERO_COPY_RECEIVE, 0);
     }
     return context;
 }
@@ -44,6 +47,17 @@ witan_socket_set(void *socket, const witan_socket_option *options, size_t count)
         }
     }
     return true;
+}
+
+bool
+witan_socket_notice_silence(void *socket)
+{
+    const witan_socket_option settings[] = {
+        {ZMQ_HEARTBEAT_IVL, 0},       {ZMQ_TCP_KEEPALIVE, 1},
+        {ZMQ_TCP_KEEPALIVE_IDLE, 30}, {ZMQ_TCP_KEEPALIVE_INTVL, 10},
+        {ZMQ_TCP_KEEPALIVE_CNT, 3},   {ZMQ_TCP_MAXRT, 30000},
+    };
+    return witan_socket_set(socket, settings, sizeof settings / sizeof settings[0]);
 }
 
 bool

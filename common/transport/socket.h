@@ -32,6 +32,10 @@ typedef struct witan_socket_option {
     int name, value;
 } witan_socket_option;
 bool witan_socket_set(void *socket, const witan_socket_option *options, size_t count);
+/* The kernel ends a connection whose other side is gone: after 60 s without a word, or
+ * after 30 s in which it took nothing. ZeroMQ's heartbeats stay off: their timer writes
+ * to sockets that libzmq has let go of, and aborts. */
+bool witan_socket_notice_silence(void *socket);
 /* ZMQ_MAXMSGSIZE for frames of `message_max` bytes under CURVE. */
 bool witan_socket_limit(void *socket, size_t message_max);
 

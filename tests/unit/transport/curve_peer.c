@@ -197,6 +197,20 @@ curve_peer_close(curve_peer *self)
     self->file = -1;
 }
 
+void
+curve_peer_reset(curve_peer *self)
+{
+    const struct linger none = {.l_onoff = 1, .l_linger = 0};
+    (void)setsockopt(self->file, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+    curve_peer_close(self);
+}
+
+void
+curve_peer_hold(curve_peer *self, bool hold)
+{
+    (void)setsockopt(self->file, IPPROTO_TCP, TCP_CORK, &(int){hold}, sizeof(int));
+}
+
 bool
 curve_peer_send(curve_peer *self, const void *bytes, size_t size, int flags,
                 int timeout_ms)

@@ -11,7 +11,8 @@
 #include "peer.h"
 
 enum {
-    CURVE_MORE = 1
+    CURVE_MORE = 1,
+    CURVE_COMMAND = 2
 };
 
 typedef struct curve_peer {
@@ -25,9 +26,13 @@ typedef struct curve_peer {
 bool curve_peer_open(curve_peer *self, const char *endpoint, const test_keys *server,
                      const test_keys *own, const void *identity, size_t identity_size);
 void curve_peer_close(curve_peer *self);
+/* Ends the connection with a reset instead of an end of file. */
+void curve_peer_reset(curve_peer *self);
+/* Holds back what is sent, until it is let go as one piece. */
+void curve_peer_hold(curve_peer *self, bool hold);
 
-/* Sends one part; `flags` CURVE_MORE. False when the connection is gone, or when
- * nothing could be written for timeout_ms. */
+/* Sends one part; `flags` CURVE_MORE, CURVE_COMMAND. False when the connection is gone,
+ * or when nothing could be written for timeout_ms. */
 bool curve_peer_send(curve_peer *self, const void *bytes, size_t size, int flags,
                      int timeout_ms);
 /* Bytes as they are. */

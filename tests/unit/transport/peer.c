@@ -71,18 +71,14 @@ test_link_open(const char *endpoint, const test_keys *server, const test_keys *o
 
 test_peer
 test_peer_open(const char *endpoint, const test_keys *server, const test_keys *own,
-               const void *identity, size_t identity_size)
+               int queue_frames)
 {
     test_peer self = {.context = zmq_ctx_new()};
     int zero = 0;
     self.socket = zmq_socket(self.context, ZMQ_DEALER);
     (void)zmq_setsockopt(self.socket, ZMQ_LINGER, &zero, sizeof zero);
     (void)zmq_setsockopt(self.socket, ZMQ_SNDHWM, &zero, sizeof zero);
-    (void)zmq_setsockopt(self.socket, ZMQ_RCVHWM, &zero, sizeof zero);
-    if (identity != NULL &&
-        zmq_setsockopt(self.socket, ZMQ_ROUTING_ID, identity, identity_size) != 0) {
-        stop("routing id");
-    }
+    (void)zmq_setsockopt(self.socket, ZMQ_RCVHWM, &queue_frames, sizeof queue_frames);
     if (own != NULL) {
         (void)zmq_setsockopt(self.socket, ZMQ_CURVE_SERVERKEY, server->public_key, 32);
         (void)zmq_setsockopt(self.socket, ZMQ_CURVE_PUBLICKEY, own->public_key, 32);

@@ -21,14 +21,13 @@ witan_door *test_door_open(const test_keys *keys, size_t message_max,
 witan_link *test_link_open(const char *endpoint, const test_keys *server,
                            const test_keys *own, size_t message_max);
 
-/* A DEALER of plain ZeroMQ with our CURVE keys and no limits; NULL keys: NULL
- * mechanism. Close with test_peer_close. `identity` may be NULL. */
+/* A DEALER of plain ZeroMQ with our CURVE keys, which takes `queue_frames` unread
+ * frames (0: any number); NULL keys: NULL mechanism. Close with test_peer_close. */
 typedef struct test_peer {
     void *context, *socket;
 } test_peer;
 test_peer test_peer_open(const char *endpoint, const test_keys *server,
-                         const test_keys *own, const void *identity,
-                         size_t identity_size);
+                         const test_keys *own, int queue_frames);
 void test_peer_close(test_peer *self);
 
 /* A plain TCP connection to tcp://127.0.0.1:port, or -1. */

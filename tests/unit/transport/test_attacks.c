@@ -16,12 +16,17 @@
 
 #include "curve_peer.h"
 #include "support/witan_test.h"
+#include "transport/socket.h"
 
 enum {
     MESSAGE = 1 << 17,
     CHUNK = 1 << 16,
     UNREAD = 8 << 20,
-    WAIT_MS = 5000
+    TIGHT = 3 << 20, /* about what 10 frames and 1.5 MiB are */
+    WAIT_MS = 5000,
+    FRAME_OVERHEAD = 35, /* of ZMTP and CURVE, for a small frame */
+    COORDINATOR_FRAMES = 100,
+    LONGEST_HEARTBEAT_MS = 11000 /* longer than what the door once had */
 };
 static const double RSS_SLACK_MB = 32;
 
@@ -45,6 +50,7 @@ typedef struct attack_settings {
     rlim_t files_max; /* 0: as they are */
     bool files_used;  /* takes every descriptor that is left */
     bool deaf;        /* reads nothing until told to */
+    bool tight;       /* the smallest bound on unread bytes, TIGHT */
 } attack_settings;
 
 typedef struct attack_report {
@@ -138,8 +144,8 @@ run_server(attack_server *self, const attack_settings *settings, int orders,
     }
     memcpy(list[0], self->honest.public_key, WITAN_DOOR_KEY);
     memcpy(list[1], self->rogue.public_key, WITAN_DOOR_KEY);
-    witan_door *door =
-        test_door_open(&self->keys, MESSAGE, settings->connections_max, UNREAD);
+    witan_door *door = test_door_open(&self->keys, MESSAGE, settings->connections_max,
+                                      settings->tight ? 0 : UNREAD);
     if (witan_door_admit(door, (const uint8_t(*)[WITAN_DOOR_KEY])list, 2) != WITAN_OK ||
         write(reports, witan_door_endpoint(door), 64) != 64) {
         return 1;
@@ -384,32 +390,190 @@ chosen_identity(void)
            first[0], first[1], first[2], kicked, RUNS * GUESSES);
 }
 
-/* Whole frames, faster than they are read: not at all. */
+/* Whole frames of `size` bytes, one every `pause_us`, at a door that reads nothing. */
 static void
-flood(void)
+flood_of(const char *name, size_t size, uint64_t pause_us, bool tight, double bound_mb)
 {
     static const uint8_t bytes[CHUNK];
-    const attack_settings settings = {.connections_max = 64, .deaf = true};
+    const attack_settings settings = {
+        .connections_max = 64, .deaf = true, .tight = tight};
     attack_server server = server_start(&settings);
     curve_peer rogue;
+    void *watch = zmq_stopwatch_start();
     uint64_t start = test_now_ms(), sent = 0;
     CHECK(curve_peer_open(&rogue, server.endpoint, &server.keys, &server.rogue, "", 0));
-    while (test_now_ms() < start + 2000 &&
-           curve_peer_send(&rogue, bytes, CHUNK, 0, 500)) {
-        sent += CHUNK;
+    while (sent < (uint64_t)512 << 20 && test_now_ms() < start + 8000 &&
+           curve_peer_send(&rogue, bytes, size, 0, 1000)) {
+        uint64_t next = zmq_stopwatch_intermediate(watch) + pause_us;
+        sent += size + FRAME_OVERHEAD;
+        while (zmq_stopwatch_intermediate(watch) < next) {
+        }
     }
+    bool cut = test_tcp_ended(rogue.file, 1000);
+    uint64_t took = test_now_ms() - start;
+    (void)zmq_stopwatch_stop(watch);
     (void)server_tell(&server, 'l');
     witan_link *link = honest_link(&server);
     int echo = echo_ms(link);
     witan_link_close(&link, 0);
     curve_peer_close(&rogue);
     attack_report report = server_stop(&server);
-    printf(
-        "attack flood: %.1f MB sent before it stood still, memory +%.1f MB, next echo "
-        "%d ms\n",
-        (double)sent / 1048576.0, report.growth_mb, echo);
-    CHECK(sent < UNREAD && echo >= 0);
-    check_growth(report.growth_mb, (UNREAD >> 20) + RSS_SLACK_MB);
+    printf("attack %s: %.1f MB sent, cut after %" PRIu64
+           " ms, memory +%.1f MB, next echo %d ms\n",
+           name, (double)sent / 1048576.0, took, report.growth_mb, echo);
+    CHECK(cut && report.counts.kicked >= 1 && echo >= 0);
+    check_growth(report.growth_mb, bound_mb);
+}
+
+/* The queue never fills, because libzmq aborts behind a full one; the guard is the
+ * bound. */
+static void
+flood(void)
+{
+    flood_of("flood", CHUNK, 0, false, (UNREAD >> 20) + RSS_SLACK_MB);
+    /* A place in the queue and a block of its own for each. */
+    flood_of("flood-tiny", 1, 0, true, 4 * (TIGHT >> 20) + RSS_SLACK_MB);
+    /* So slowly that each is read by itself: none may hold a whole read buffer. */
+    flood_of("flood-tiny-slow", 1, 10, true, 4 * (TIGHT >> 20) + RSS_SLACK_MB);
+}
+
+/* Stuffs the queue of a door that reads nothing, with what comes behind the frames
+ * already in its hands, and resets the connection. libzmq stopped reading at a full
+ * queue, let go of the socket, and asserted that nobody would write to it: a PING among
+ * the frames, or its own heartbeat timer, did. */
+static void
+stuff_and_reset(const attack_server *server, bool ping)
+{
+    curve_peer rogue;
+    CHECK(curve_peer_open(&rogue, server->endpoint, &server->keys, &server->rogue, "",
+                          0));
+    curve_peer_hold(&rogue, true);
+    for (int i = 0; i < 48; i++) {
+        CHECK(curve_peer_send(&rogue, "frame", 5, 0, 1000));
+        CHECK(!ping || curve_peer_send(&rogue, "\4PING\0\1", 7, CURVE_COMMAND, 1000));
+    }
+    curve_peer_hold(&rogue, false);
+    test_sleep_ms(200);
+    curve_peer_reset(&rogue);
+    test_sleep_ms(200);
+}
+
+static void
+still_there(attack_server *server, const char *name)
+{
+    (void)server_tell(server, 'l');
+    witan_link *link = honest_link(server);
+    int echo = echo_ms(link);
+    witan_link_close(&link, 0);
+    attack_report report = server_stop(server);
+    printf("attack %s: %" PRIu64 " bytes of frames came through, next echo %d ms\n",
+           name, report.counts.bytes_in, echo);
+    CHECK(echo >= 0);
+}
+
+static void
+reset_with_a_ping(void)
+{
+    const attack_settings settings = {.connections_max = 64, .deaf = true};
+    attack_server server = server_start(&settings);
+    stuff_and_reset(&server, true);
+    still_there(&server, "reset-with-ping");
+}
+
+/* The other attacks go on while this one waits for a heartbeat that must not come. */
+static attack_server waiting_server;
+static uint64_t waiting_since;
+
+static void
+reset_and_wait(void)
+{
+    const attack_settings settings = {.connections_max = 64, .deaf = true};
+    waiting_server = server_start(&settings);
+    stuff_and_reset(&waiting_server, false);
+    waiting_since = test_now_ms();
+}
+
+static void
+reset_and_waited(void)
+{
+    uint64_t waited = test_now_ms() - waiting_since;
+    if (waited < LONGEST_HEARTBEAT_MS) {
+        test_sleep_ms((int)(LONGEST_HEARTBEAT_MS - waited));
+    }
+    still_there(&waiting_server, "reset-and-wait");
+}
+
+/* ---- the other side ---- */
+
+/* A link that does not read for a while; the exit status of its process. */
+static int
+run_deaf_link(const test_keys *server, const test_keys *own, int endpoints)
+{
+    char endpoint[128] = "";
+    const uint8_t *bytes;
+    size_t size;
+    int got = 0;
+    if (read(endpoints, endpoint, sizeof endpoint) <= 0) {
+        return 1;
+    }
+    witan_link *link = test_link_open(endpoint, server, own, MESSAGE);
+    if (!test_link_becomes(link, NULL, WITAN_LINK_OPEN, WAIT_MS) ||
+        witan_link_send(link, "x", 1) != WITAN_OK) {
+        return 2;
+    }
+    test_sleep_ms(45000);
+    for (uint64_t end = test_now_ms() + WAIT_MS;
+         got < COORDINATOR_FRAMES && test_now_ms() < end;) {
+        got += witan_link_receive(link, &bytes, &size);
+        (void)witan_link_wait(link, NULL, 0, 1);
+    }
+    witan_link_close(&link, 0);
+    return got == COORDINATOR_FRAMES ? 0 : 3;
+}
+
+/* A link is sent more than a window, and trains for a while. Behind a full queue it did
+ * not hear the answers to its heartbeats; the connection after that was told to go on
+ * reading where it had never stopped, and libzmq aborted. */
+static void
+deaf_link(void)
+{
+    const witan_socket_option settings[] = {
+        {ZMQ_LINGER, 0}, {ZMQ_CURVE_SERVER, 1}, {ZMQ_SNDHWM, 0}};
+    test_keys keys = test_keys_new(), own = test_keys_new();
+    char endpoint[128] = "", route[16], byte;
+    size_t size = sizeof endpoint;
+    int endpoints[2], status = -1;
+    (void)fflush(NULL);
+    CHECK(pipe(endpoints) == 0);
+    pid_t process = fork();
+    if (process == 0) {
+        (void)close(endpoints[1]);
+        _exit(run_deaf_link(&keys, &own, endpoints[0]));
+    }
+    void *context = zmq_ctx_new();
+    void *router = zmq_socket(context, ZMQ_ROUTER);
+    for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++) {
+        CHECK(zmq_setsockopt(router, settings[i].name, &settings[i].value,
+                             sizeof settings[i].value) == 0);
+    }
+    CHECK(zmq_setsockopt(router, ZMQ_CURVE_SECRETKEY, keys.secret_key, 32) == 0);
+    CHECK(zmq_bind(router, "tcp://127.0.0.1:*") == 0);
+    CHECK(zmq_getsockopt(router, ZMQ_LAST_ENDPOINT, endpoint, &size) == 0);
+    CHECK(write(endpoints[1], endpoint, sizeof endpoint) == (ssize_t)sizeof endpoint);
+    int route_size = zmq_recv(router, route, sizeof route, 0);
+    CHECK(route_size == 5 && zmq_recv(router, &byte, 1, 0) == 1);
+    for (int i = 0; i < COORDINATOR_FRAMES; i++) {
+        CHECK(zmq_send(router, route, (size_t)route_size, ZMQ_SNDMORE) == route_size);
+        CHECK(zmq_send(router, endpoint, sizeof endpoint, 0) == (int)sizeof endpoint);
+    }
+    CHECK(waitpid(process, &status, 0) == process);
+    printf("attack deaf-link: %s, status %d\n",
+           WIFEXITED(status) ? "ended by itself" : "aborted", status);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    (void)zmq_close(router);
+    (void)zmq_ctx_term(context);
+    (void)close(endpoints[0]);
+    (void)close(endpoints[1]);
 }
 
 /* A frame above message_max, and one that says it is 2^62 bytes long. */
@@ -642,6 +806,8 @@ int
 main(void)
 {
     (void)signal(SIGPIPE, SIG_IGN); /* a door that died fails its test, not all */
+    RUN(reset_and_wait);
+    RUN(reset_with_a_ping);
     RUN(endless_parts);
     RUN(endless_many);
     RUN(chosen_identity);
@@ -652,8 +818,10 @@ main(void)
     RUN(descriptors_of_the_process);
     RUN(unknown_keys);
     RUN(never_reads);
+    RUN(reset_and_waited);
     if (getenv("WITAN_LONG") != NULL) {
         RUN(silent);
+        RUN(deaf_link);
     }
     return witan_test_finish();
 }

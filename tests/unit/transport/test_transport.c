@@ -173,7 +173,7 @@ unknown_key(void)
     test_keys server = test_keys_new(), own = test_keys_new();
     witan_door *door = test_door_open(&server, FRAME, 64, UNREAD);
     witan_link *link = test_link_open(witan_door_endpoint(door), &server, &own, FRAME);
-    test_peer peer = test_peer_open(witan_door_endpoint(door), &server, &own, NULL, 0);
+    test_peer peer = test_peer_open(witan_door_endpoint(door), &server, &own, 0);
     witan_door_frame frame;
     witan_door_counts counts;
     (void)zmq_send(peer.socket, "x", 1, ZMQ_DONTWAIT);
@@ -297,21 +297,24 @@ gone_route(void)
     pair_free(&pair);
 }
 
-/* A link that does not read: its queue fills, and takes frames again once it reads. */
+/* A peer that does not read: its queue fills, and takes frames again once it reads. */
 static void
 full_queue(void)
 {
     static uint8_t bytes[1 << 16];
     test_pair pair = pair_new(sizeof bytes);
+    test_peer peer =
+        test_peer_open(witan_door_endpoint(pair.door), &pair.server, &pair.client, 16);
     witan_door_frame frame;
     witan_status status = WITAN_OK;
     size_t sent = 0, got = 0;
-    const uint8_t *at = NULL;
-    size_t size = 0;
-    CHECK_STATUS(witan_link_send(pair.link, "x", 1), WITAN_OK);
+    int wait_ms = WAIT_MS;
+    CHECK(zmq_setsockopt(peer.socket, ZMQ_RCVTIMEO, &wait_ms, sizeof wait_ms) == 0);
+    CHECK(zmq_send(peer.socket, "x", 1, 0) == 1);
     CHECK(test_door_next(pair.door, &frame, WAIT_MS));
-    for (int idle = 0; idle < 20; idle++) {
-        while ((status = witan_door_send(pair.door, frame.route, frame.route_size,
+    for (int idle = 0; idle < 20 && sent < 1000; idle++) {
+        while (sent < 1000 &&
+               (status = witan_door_send(pair.door, frame.route, frame.route_size,
                                          bytes, sizeof bytes)) == WITAN_OK) {
             sent++;
             idle = 0;
@@ -320,13 +323,48 @@ full_queue(void)
     }
     CHECK_STATUS(status, WITAN_E_BUSY);
     CHECK(sent >= 32 && sent < 200); /* two queues of 16, and the kernel's buffers */
-    while (got < sent && link_next(pair.link, &at, &size)) {
+    while (got < sent &&
+           zmq_recv(peer.socket, bytes, sizeof bytes, 0) == (int)sizeof bytes) {
         got++;
     }
     CHECK(got == sent);
     (void)test_door_serve(pair.door, 50);
     CHECK_STATUS(witan_door_send(pair.door, frame.route, frame.route_size, bytes, 1),
                  WITAN_OK);
+    test_peer_close(&peer);
+    pair_free(&pair);
+}
+
+/* A link that does not read takes what comes, and stays connected: behind a full queue
+ * libzmq would abort. */
+static void
+unread_link(void)
+{
+    enum {
+        FRAMES = 300 /* more than the kernel's buffers hold */
+    };
+    static uint8_t chunk[1 << 16];
+    test_pair pair = pair_new(sizeof chunk);
+    witan_door_frame frame;
+    const uint8_t *bytes = NULL;
+    size_t size = 0, sent = 0, got = 0;
+    uint64_t end = test_now_ms() + WAIT_MS;
+    CHECK_STATUS(witan_link_send(pair.link, "x", 1), WITAN_OK);
+    CHECK(test_door_next(pair.door, &frame, WAIT_MS));
+    while (sent < FRAMES && test_now_ms() < end) {
+        if (witan_door_send(pair.door, frame.route, frame.route_size, chunk,
+                            sizeof chunk) == WITAN_OK) {
+            sent++;
+        } else {
+            test_sleep_ms(1);
+        }
+    }
+    CHECK(sent == FRAMES);
+    while (got < sent && link_next(pair.link, &bytes, &size)) {
+        got++;
+    }
+    CHECK(got == sent);
+    CHECK(test_round_trip_ms(pair.door, pair.link, WAIT_MS) >= 0);
     pair_free(&pair);
 }
 
@@ -430,7 +468,7 @@ strangers(void)
     witan_door_frame frame;
     witan_door_counts counts;
     test_peer null =
-        test_peer_open(witan_door_endpoint(pair.door), &pair.server, NULL, NULL, 0);
+        test_peer_open(witan_door_endpoint(pair.door), &pair.server, NULL, 0);
     (void)zmq_send(null.socket, "x", 1, ZMQ_DONTWAIT);
     for (size_t i = 0; i < sizeof greetings / sizeof greetings[0]; i++) {
         int file = test_tcp_connect(witan_door_endpoint(pair.door));
@@ -459,8 +497,8 @@ static void
 two_parts(void)
 {
     test_pair pair = pair_new(FRAME);
-    test_peer peer = test_peer_open(witan_door_endpoint(pair.door), &pair.server,
-                                    &pair.client, NULL, 0);
+    test_peer peer =
+        test_peer_open(witan_door_endpoint(pair.door), &pair.server, &pair.client, 0);
     witan_door_frame frame;
     witan_door_counts counts;
     CHECK(zmq_send(peer.socket, "a", 1, ZMQ_SNDMORE) == 1);
@@ -718,6 +756,7 @@ main(void)
     RUN(kicked);
     RUN(gone_route);
     RUN(full_queue);
+    RUN(unread_link);
     RUN(window_fits);
     RUN(wait_for_files);
     RUN(signal_ends_wait);
