@@ -285,7 +285,8 @@ cut_removed(witan_door *self, bool any_removed)
 {
     for (size_t i = 0; i < self->table_used; i++) {
         const witan_connection *at = &self->table[i];
-        if (at->live && (at->named ? !witan_door_admits(self, at->key) : any_removed)) {
+        if (at->live &&
+            (at->named ? witan_door_find(self, at->key) == NULL : any_removed)) {
             witan_connection_cut(self, (int)i, WITAN_CUT_REMOVED);
         }
     }
@@ -294,23 +295,25 @@ cut_removed(witan_door *self, bool any_removed)
 witan_status
 witan_door_admit(witan_door *self, const uint8_t (*keys)[WITAN_DOOR_KEY], size_t count)
 {
-    uint8_t(*list)[WITAN_DOOR_KEY] = NULL;
+    witan_listed *list = NULL;
     bool any_removed = false;
     if (count > 0) {
-        list = witan_alloc(self->allocator, count, sizeof *list);
+        list = witan_zalloc(self->allocator, count, sizeof *list);
         if (list == NULL) {
             return WITAN_E_MEMORY;
         }
-        memcpy(list, keys, count * sizeof *list);
+        for (size_t i = 0; i < count; i++) {
+            memcpy(list[i].key, keys[i], WITAN_DOOR_KEY);
+        }
         qsort(list, count, sizeof *list, witan_door_compare_keys);
     }
     (void)pthread_mutex_lock(&self->lock);
-    uint8_t(*old)[WITAN_DOOR_KEY] = self->keys;
+    witan_listed *old = self->keys;
     size_t old_count = self->key_count;
     self->keys = list;
     self->key_count = count;
     for (size_t i = 0; i < old_count && !any_removed; i++) {
-        any_removed = !witan_door_admits(self, old[i]);
+        any_removed = witan_door_find(self, old[i].key) == NULL;
     }
     cut_removed(self, any_removed);
     (void)pthread_mutex_unlock(&self->lock);
@@ -400,7 +403,7 @@ judge(witan_door *self, int file, const witan_door_frame *frame, uint64_t wire_b
         }
     } else {
         file = credit(self, file, frame, route, wire_bytes);
-        deliver = whole && witan_door_admits(self, frame->key);
+        deliver = whole && witan_door_find(self, frame->key) != NULL;
         if (!deliver && file >= 0) {
             witan_connection_cut(self, file,
                                  whole ? WITAN_CUT_REMOVED : WITAN_CUT_PARTS);
@@ -409,6 +412,19 @@ judge(witan_door *self, int file, const witan_door_frame *frame, uint64_t wire_b
     self->counts.bytes_in += deliver ? frame->size : 0;
     (void)pthread_mutex_unlock(&self->lock);
     return deliver;
+}
+
+/* `empty`: nothing is left in the queue of any connection. */
+static void
+note_queue(witan_door *self, bool empty, bool waiting)
+{
+    (void)pthread_mutex_lock(&self->lock);
+    for (size_t i = 0; empty && self->visited && i < self->key_count; i++) {
+        self->keys[i].visits = 0;
+    }
+    self->visited = self->visited && !empty;
+    self->waiting = waiting;
+    (void)pthread_mutex_unlock(&self->lock);
 }
 
 bool
@@ -442,6 +458,9 @@ witan_door_receive(witan_door *self, witan_door_frame *out)
                     whole && out->size <= self->message_max);
     }
     (void)zmq_msg_close(&route);
+    if (!got) {
+        note_queue(self, true, false);
+    }
     return got;
 }
 
@@ -477,7 +496,10 @@ bool
 witan_door_wait(witan_door *self, const int *files, size_t count, int timeout_ms)
 {
     void *const sockets[] = {self->router};
-    return witan_sockets_wait(sockets, 1, files, count, timeout_ms);
+    note_queue(self, false, true);
+    bool readable = witan_sockets_wait(sockets, 1, files, count, timeout_ms);
+    note_queue(self, !readable, false);
+    return readable;
 }
 
 void

@@ -29,7 +29,9 @@ typedef struct witan_door_config {
     size_t connections_max;    /* open connections, half-open ones included */
     size_t unread_max;         /* bytes a connection may have sent beyond what was
                                   delivered, before it is cut; raised to what honest
-                                  ones may have on the way: 10 frames and 1.5 MiB */
+                                  ones may have on the way: 10 frames and 1.5 MiB. Of one
+                                  key, 16 connections at most while the owner leaves
+                                  the queue unread */
     const witan_log *log;      /* nullable; called from internal threads too */
 } witan_door_config;
 

@@ -19,6 +19,7 @@ enum {
     WITAN_DOOR_SOCKET_BYTES = 1 << 18, /* kernel buffers; the system doubles it */
     WITAN_DOOR_FILES_RESERVE = 256,    /* descriptors beside the connections */
     WITAN_DOOR_FILES_SLACK = 4096,     /* how far descriptor numbers may exceed them */
+    WITAN_DOOR_VISITS = 16,            /* see witan_listed */
     WITAN_DOOR_NONE = -1
 };
 
@@ -49,6 +50,13 @@ typedef struct witan_connection {
     int before, after;                /* unnamed ones in order of acceptance */
 } witan_connection;
 
+/* A key that is admitted. What a connection left in the queue stays there when it has
+ * ended: a key comes in this often at most until the owner has read everything. */
+typedef struct witan_listed {
+    uint8_t key[WITAN_DOOR_KEY]; /* the first member, for the search */
+    uint8_t visits;
+} witan_listed;
+
 struct witan_door {
     const witan_allocator *allocator;
     const witan_log *log;
@@ -72,9 +80,11 @@ struct witan_door {
     uint64_t looked_us, told_us;
     uint64_t told[WITAN_CUT_COUNT];
 
-    pthread_mutex_t lock;            /* all below; never held across a call of libzmq */
-    uint8_t (*keys)[WITAN_DOOR_KEY]; /* sorted; NULL when nobody is admitted */
+    pthread_mutex_t lock; /* all below; never held across a call of libzmq */
+    witan_listed *keys;   /* sorted; NULL when nobody is admitted */
     size_t key_count;
+    bool visited; /* some key has visits */
+    bool waiting; /* the owner waits, so the queue is empty: visits do not count */
     witan_connection *table;       /* [table_size] by file descriptor */
     size_t table_size, table_used; /* used: one past the highest live entry ever */
     size_t open;                   /* live and not cut */
@@ -91,7 +101,8 @@ void *witan_guard_main(void *door);
 /* Order of `keys`, for qsort and bsearch. */
 int witan_door_compare_keys(const void *one, const void *other);
 /* With the lock held. */
-bool witan_door_admits(const witan_door *self, const uint8_t key[WITAN_DOOR_KEY]);
+witan_listed *witan_door_find(const witan_door *self,
+                              const uint8_t key[WITAN_DOOR_KEY]);
 void witan_connection_cut(witan_door *self, int file, witan_cut reason);
 void witan_connection_name(witan_door *self, int file,
                            const uint8_t key[WITAN_DOOR_KEY], uint32_t route);

@@ -192,12 +192,12 @@ witan_door_compare_keys(const void *one, const void *other)
     return memcmp(one, other, WITAN_DOOR_KEY);
 }
 
-bool
-witan_door_admits(const witan_door *self, const uint8_t key[WITAN_DOOR_KEY])
+witan_listed *
+witan_door_find(const witan_door *self, const uint8_t key[WITAN_DOOR_KEY])
 {
-    return self->key_count > 0 &&
-           bsearch(key, self->keys, self->key_count, sizeof self->keys[0],
-                   witan_door_compare_keys) != NULL;
+    return self->key_count > 0 ? bsearch(key, self->keys, self->key_count,
+                                         sizeof *self->keys, witan_door_compare_keys)
+                               : NULL;
 }
 
 static bool
@@ -207,19 +207,27 @@ part_is(zmq_msg_t *part, const char *text)
            memcmp(zmq_msg_data(part), text, strlen(text)) == 0;
 }
 
-/* version, request id, domain, address, routing id, mechanism, key. */
-static bool
-question_admits(witan_door *self, zmq_msg_t parts[ZAP_PARTS])
+/* ZAP's answer: 200 come in, 300 not now, 400 no. The parts: version, request id,
+ * domain, address, routing id, mechanism, key. */
+static const char *
+judge_question(witan_door *self, zmq_msg_t parts[ZAP_PARTS])
 {
-    bool admitted;
+    const char *code = "400";
     if (!part_is(&parts[0], "1.0") || !part_is(&parts[2], "witan") ||
         !part_is(&parts[5], "CURVE") || zmq_msg_size(&parts[6]) != WITAN_DOOR_KEY) {
-        return false;
+        return code;
     }
     (void)pthread_mutex_lock(&self->lock);
-    admitted = witan_door_admits(self, zmq_msg_data(&parts[6]));
+    witan_listed *listed = witan_door_find(self, zmq_msg_data(&parts[6]));
+    if (listed != NULL) {
+        code = listed->visits < WITAN_DOOR_VISITS ? "200" : "300";
+        if (!self->waiting && listed->visits < WITAN_DOOR_VISITS) {
+            listed->visits++;
+            self->visited = true;
+        }
+    }
     (void)pthread_mutex_unlock(&self->lock);
-    return admitted;
+    return code;
 }
 
 static void
@@ -237,7 +245,8 @@ answer_zap(witan_door *self)
     zmq_msg_t parts[ZAP_PARTS];
     char name[HEX_SIZE];
     size_t count = 0;
-    bool more = true, admitted = false;
+    const char *code = "400";
+    bool more = true, admitted;
     while (more && count < ZAP_PARTS) {
         (void)zmq_msg_init(&parts[count]);
         more = witan_socket_receive(self->zap, &parts[count], ZMQ_DONTWAIT) >= 0;
@@ -250,7 +259,10 @@ answer_zap(witan_door *self)
         (void)witan_socket_drain(self->zap);
     }
     drain_monitor(self); /* see the head of this file */
-    admitted = count == ZAP_PARTS && !more && question_admits(self, parts);
+    if (count == ZAP_PARTS && !more) {
+        code = judge_question(self, parts);
+    }
+    admitted = code[0] == '2';
     for (size_t i = 0; admitted && i < WITAN_DOOR_KEY; i++) {
         uint8_t byte = ((const uint8_t *)zmq_msg_data(&parts[6]))[i];
         name[2 * i] = digits[byte >> 4];
@@ -259,7 +271,7 @@ answer_zap(witan_door *self)
     send_part(self->zap, "1.0", 3, ZMQ_SNDMORE);
     send_part(self->zap, count > 1 ? zmq_msg_data(&parts[1]) : "",
               count > 1 ? zmq_msg_size(&parts[1]) : 0, ZMQ_SNDMORE);
-    send_part(self->zap, admitted ? "200" : "400", 3, ZMQ_SNDMORE);
+    send_part(self->zap, code, 3, ZMQ_SNDMORE);
     send_part(self->zap, "", 0, ZMQ_SNDMORE);
     send_part(self->zap, name, admitted ? HEX_SIZE : 0, ZMQ_SNDMORE);
     send_part(self->zap, "", 0, 0);
