@@ -122,38 +122,61 @@ sampled_whole(double q, double sigma, double a)
     return sum;
 }
 
-/* ln A_a at fractional a: the two series of the same section, |C(a, i)|. */
+/* Adds sign e^term to the sum e^sum; the sum stays positive. */
 static double
-sampled_fraction(double q, double sigma, double a)
+log_accumulate(double sum, double term, bool negative)
+{
+    return negative && sum > term ? witan_log_subtract(sum, term)
+                                  : witan_log_add(sum, term);
+}
+
+/* ln A_a at fractional a: the two series of the same section. C(a, i) is negative at
+ * every other i beyond a; `exact` honours that, else |C(a, i)| bounds the sum. */
+static double
+sampled_fraction(double q, double sigma, double a, bool exact)
 {
     double sum = -HUGE_VAL, log_q = log(q), log_rest = log1p(-q);
     double z0 = sigma * sigma * log(1.0 / q - 1.0) + 0.5;
     double last0 = -HUGE_VAL, last1 = -HUGE_VAL, variance = 2.0 * sigma * sigma;
+    bool negative = false;
     for (int n = 0; n < SERIES_MAX; n++) {
         double i = (double)n, j = a - i, binomial = witan_log_binomial(a, i);
         double s0 = binomial + i * log_q + j * log_rest + (i * i - i) / variance +
                     witan_log_erfc((i - z0) / (SQRT_2 * sigma)) - LN_2;
         double s1 = binomial + j * log_q + i * log_rest + (j * j - j) / variance +
                     witan_log_erfc((z0 - j) / (SQRT_2 * sigma)) - LN_2;
-        sum = witan_log_add(sum, witan_log_add(s0, s1));
+        sum = log_accumulate(sum, witan_log_add(s0, s1), negative && exact);
         if (s0 < last0 && s1 < last1 && fmax(s0, s1) < sum - 35.0) {
             return sum;
         }
+        negative = j < 0.0 ? !negative : false; /* C(a, i + 1) = C(a, i) j / (i + 1) */
         last0 = s0;
         last1 = s1;
     }
-    return HUGE_VAL; /* no bound at this order: conversion passes over it */
+    /* The terms fall as slowly as i^-a where q is large. Of an alternating series the
+     * rest is below its last term; the other one is left to the caller's second bound.
+     */
+    return exact ? witan_log_add(sum, fmax(last0, last1)) : HUGE_VAL;
 }
 
 static double
-sampled_rdp(double q, double sigma, double a)
+sampled_rdp(const witan_mechanism *m, double a)
 {
+    double q = m->sampling_rate, sigma = m->noise_multiplier;
     if (q == 1.0 || a == HUGE_VAL) {
         return 0.5 * a / (sigma * sigma);
     }
     a = a == 1.0 ? 2.0 : a; /* the divergence grows with its order */
-    double log_a =
-        a == floor(a) ? sampled_whole(q, sigma, a) : sampled_fraction(q, sigma, a);
+    double log_a;
+    if (a == floor(a)) {
+        log_a = sampled_whole(q, sigma, a);
+    } else {
+        /* ln A is convex in the order: the line between whole orders lies above it. */
+        double below = floor(a), share = a - below;
+        double line = (1.0 - share) * sampled_whole(q, sigma, below) +
+                      share * sampled_whole(q, sigma, below + 1.0);
+        log_a = fmin(line, sampled_fraction(q, sigma, a, m->exact));
+    }
     return fmax(0.0, log_a / (a - 1.0));
 }
 
@@ -221,7 +244,7 @@ rdp_of(const witan_mechanism *m, double order)
     case WITAN_MECHANISM_GNMAX:
         return order / (nm * nm); /* L2 sensitivity sqrt(2): one voter changes sides */
     case WITAN_MECHANISM_SUBSAMPLED:
-        return sampled_rdp(m->sampling_rate, nm, order);
+        return sampled_rdp(m, order);
     case WITAN_MECHANISM_PURE:
         return pure_rdp(m->epsilon, order);
     case WITAN_MECHANISM_EXPONENTIAL:

@@ -123,12 +123,16 @@ def rmia(tx, ox, ix, tz, oz, iz, a, gamma):
 
 
 def skew_fit(x):
-    """Maximum likelihood by Newton's method on central differences of mpmath-free code."""
+    """Maximum likelihood by L-BFGS from either sign of the shape; the better one."""
+    return max((skew_fit_from(x, shape) for shape in (-1., 1.)), key=lambda fit: fit[3])
+
+
+def skew_fit_from(x, shape):
     import torch
     data = torch.tensor(x, dtype=torch.float64)
     m, s = data.mean(), data.std(unbiased=False)
     y = (data - m) / s
-    p = torch.tensor([-0.5, 0.1, 1.0], dtype=torch.float64, requires_grad=True)
+    p = torch.tensor([-0.5 * shape, 0.1, shape], dtype=torch.float64, requires_grad=True)
 
     def nll(p):
         u = (y - p[0]) / torch.exp(p[1])
