@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/text.h"
@@ -112,8 +113,11 @@ main(int argc, char **argv)
     }
     for (size_t i = 0; i < COMMANDS; i++) {
         if (strcmp(argv[1], commands[i].name) == 0) {
-            witan_status status =
-                commands[i].secrets ? witan_secure_start(&diag) : WITAN_OK;
+            witan_status status = WITAN_OK;
+            if (commands[i].secrets) {
+                (void)umask(077); /* state directories are for their owner */
+                status = witan_secure_start(&diag);
+            }
             if (status != WITAN_OK) {
                 return witan_fail(&diag, status);
             }
