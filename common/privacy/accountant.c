@@ -78,7 +78,7 @@ witan_status
 witan_accountant_epsilon(const witan_accountant *self, double delta, double *epsilon,
                          double *order)
 {
-    *epsilon = NAN;
+    *epsilon = (double)NAN;
     if (!delta_valid(delta) || self->count == 0) {
         return WITAN_E_INVALID;
     }
@@ -108,7 +108,7 @@ witan_status
 witan_accountant_delta(const witan_accountant *self, double epsilon, double *delta,
                        double *order)
 {
-    *delta = NAN;
+    *delta = (double)NAN;
     if (!(epsilon >= 0.0) || self->count == 0) {
         return WITAN_E_INVALID;
     }
@@ -137,7 +137,7 @@ witan_accountant_delta(const witan_accountant *self, double epsilon, double *del
 witan_status
 witan_zcdp_epsilon(double *epsilon, double rho, double delta)
 {
-    *epsilon = NAN;
+    *epsilon = (double)NAN;
     if (!(rho >= 0.0) || !isfinite(rho) || !delta_valid(delta)) {
         return WITAN_E_INVALID;
     }
@@ -158,7 +158,7 @@ gaussian_log_delta(double s, double epsilon)
 witan_status
 witan_gaussian_delta(double *delta, double noise_multiplier, double epsilon)
 {
-    *delta = NAN;
+    *delta = (double)NAN;
     if (!(noise_multiplier > 0.0) || !isfinite(noise_multiplier) || !(epsilon >= 0.0) ||
         !isfinite(epsilon)) {
         return WITAN_E_INVALID;
@@ -170,7 +170,7 @@ witan_gaussian_delta(double *delta, double noise_multiplier, double epsilon)
 witan_status
 witan_gaussian_epsilon(double *epsilon, double noise_multiplier, double delta)
 {
-    *epsilon = NAN;
+    *epsilon = (double)NAN;
     if (!(noise_multiplier >= 1e-6) || !isfinite(noise_multiplier) ||
         !delta_valid(delta)) {
         return WITAN_E_INVALID;
@@ -199,7 +199,7 @@ witan_gaussian_epsilon(double *epsilon, double noise_multiplier, double delta)
 witan_status
 witan_gaussian_multiplier(double *noise_multiplier, double epsilon, double delta)
 {
-    *noise_multiplier = NAN;
+    *noise_multiplier = (double)NAN;
     if (!(epsilon >= 0.0 && epsilon <= 1e6) || !delta_valid(delta)) {
         return WITAN_E_INVALID;
     }
@@ -241,7 +241,7 @@ witan_status
 witan_noise_multiplier_find(double *noise_multiplier, double epsilon, double delta,
                             double sampling_rate, uint64_t steps, witan_diag *diag)
 {
-    *noise_multiplier = NAN;
+    *noise_multiplier = (double)NAN;
     if (!(epsilon > 0.0) || !isfinite(epsilon) || !delta_valid(delta) ||
         !(sampling_rate > 0.0 && sampling_rate <= 1.0) || steps == 0) {
         return witan_diag_fail(

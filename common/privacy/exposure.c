@@ -13,7 +13,7 @@
 witan_status
 witan_exposure_rank(double *exposure, double rank, double space)
 {
-    *exposure = NAN;
+    *exposure = (double)NAN;
     if (!(rank >= 1.0 && rank <= space) || !isfinite(space)) {
         return WITAN_E_INVALID;
     }
@@ -285,7 +285,7 @@ witan_skew_normal_distance(double *distance, double *p_value, const double *valu
                            const witan_allocator *allocator)
 {
     double *sorted;
-    *distance = *p_value = NAN;
+    *distance = *p_value = (double)NAN;
     WITAN_TRY(sorted_valid(&sorted, values, count, fit, allocator));
     *distance = distance_of(sorted, count, fit);
     double root = sqrt((double)count);
@@ -309,7 +309,7 @@ witan_skew_normal_test(double *distance, double *p_value, const double *values,
                        witan_random *random, const witan_allocator *allocator)
 {
     double *work;
-    *distance = *p_value = NAN;
+    *distance = *p_value = (double)NAN;
     if (replicas < 19 || count < 8) {
         return WITAN_E_INVALID;
     }
@@ -336,7 +336,7 @@ witan_skew_normal_test(double *distance, double *p_value, const double *values,
 witan_status
 witan_exposure_p_value(double *p, const double *exposure, size_t count)
 {
-    *p = NAN;
+    *p = (double)NAN;
     if (count == 0) {
         return WITAN_E_INVALID;
     }
@@ -353,7 +353,7 @@ witan_exposure_interval(double *low, double *high, const double *exposure, size_
                         double confidence, size_t replicas, witan_random *random,
                         const witan_allocator *allocator)
 {
-    *low = *high = NAN;
+    *low = *high = (double)NAN;
     if (count < 2 || count > UINT32_MAX || replicas < 20 ||
         !(confidence > 0.0 && confidence < 1.0)) {
         return WITAN_E_INVALID;
@@ -382,7 +382,7 @@ witan_exposure_interval(double *low, double *high, const double *exposure, size_
 witan_status
 witan_exposure_reduction(double *share, double plain, double treated)
 {
-    *share = NAN;
+    *share = (double)NAN;
     if (!isfinite(plain) || !isfinite(treated) || plain <= WITAN_EXPOSURE_NULL_MEAN) {
         return WITAN_E_NUMERIC;
     }

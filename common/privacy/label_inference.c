@@ -160,7 +160,7 @@ peak(const float *q, size_t C)
     double top = 0.0;
     for (size_t c = 0; c < C; c++) {
         if (!(q[c] >= 0.0F && q[c] <= 1.00001F)) {
-            return NAN;
+            return (double)NAN;
         }
         top = fmax(top, (double)q[c]);
     }

@@ -55,7 +55,7 @@ witan_status
 witan_two_sample_epsilon(double *epsilon, const witan_attack_counts *counts,
                          double delta, double significance)
 {
-    *epsilon = NAN;
+    *epsilon = (double)NAN;
     if (!counts_valid(counts) || !(delta >= 0.0 && delta < 1.0) ||
         !share_valid(significance)) {
         return WITAN_E_INVALID;
@@ -71,7 +71,7 @@ witan_status
 witan_ratio_lower(double *ratio, const witan_attack_counts *counts,
                   witan_ratio_method method, double significance)
 {
-    *ratio = NAN;
+    *ratio = (double)NAN;
     if (!counts_valid(counts) || !share_valid(significance) ||
         method >= WITAN_RATIO_METHODS) {
         return WITAN_E_INVALID;
@@ -106,9 +106,9 @@ witan_status
 witan_gdp_epsilon(double *mu, double *epsilon, const witan_attack_counts *counts,
                   double delta, double significance)
 {
-    *epsilon = NAN;
+    *epsilon = (double)NAN;
     if (mu != NULL) {
-        *mu = NAN;
+        *mu = (double)NAN;
     }
     if (!counts_valid(counts) || !share_valid(delta) || !share_valid(significance)) {
         return WITAN_E_INVALID;
@@ -163,7 +163,7 @@ one_run_p(const witan_one_run *run, double epsilon, double delta)
 witan_status
 witan_one_run_p_value(double *p, const witan_one_run *run, double epsilon, double delta)
 {
-    *p = NAN;
+    *p = (double)NAN;
     if (!run_valid(run) || !(epsilon >= 0.0) || !isfinite(epsilon) ||
         !(delta >= 0.0 && delta < 1.0)) {
         return WITAN_E_INVALID;
@@ -178,7 +178,7 @@ static bool
 curve_refuted(const witan_one_run *run, double epsilon, double delta,
               double significance)
 {
-    double sigma = NAN, m = (double)run->canaries;
+    double sigma = (double)NAN, m = (double)run->canaries;
     witan_status status = witan_gaussian_multiplier(&sigma, epsilon, delta);
     WITAN_ASSERT(status == WITAN_OK);
     double v = (double)run->correct, guesses = (double)run->guesses;
@@ -232,7 +232,7 @@ witan_status
 witan_one_run_epsilon(double *epsilon, const witan_one_run *run, double delta,
                       double significance)
 {
-    *epsilon = NAN;
+    *epsilon = (double)NAN;
     if (!run_valid(run) || !(delta >= 0.0 && delta < 1.0) ||
         !share_valid(significance)) {
         return WITAN_E_INVALID;
@@ -245,7 +245,7 @@ witan_status
 witan_one_run_gaussian(double *epsilon, const witan_one_run *run, double delta,
                        double significance)
 {
-    *epsilon = NAN;
+    *epsilon = (double)NAN;
     if (!run_valid(run) || !share_valid(delta) || !share_valid(significance)) {
         return WITAN_E_INVALID;
     }

@@ -184,7 +184,7 @@ witan_status
 witan_sampled_label_epsilon(double *epsilon, size_t classes, double clip,
                             double temperature)
 {
-    *epsilon = NAN;
+    *epsilon = (double)NAN;
     if (!polytope_valid(classes, clip, temperature)) {
         return WITAN_E_INVALID;
     }
@@ -197,7 +197,7 @@ witan_sampled_label_epsilon(double *epsilon, size_t classes, double clip,
 witan_status
 witan_response_epsilon(double *epsilon, size_t classes, double response)
 {
-    *epsilon = NAN;
+    *epsilon = (double)NAN;
     if (!classes_valid(classes) || !(response > 0.0 && response <= 1.0)) {
         return WITAN_E_INVALID;
     }
@@ -263,14 +263,14 @@ rdp_of(const witan_mechanism *m, double order)
     case WITAN_MECHANISM_KINDS:
         break;
     }
-    return NAN;
+    return (double)NAN;
 }
 
 witan_status
 witan_mechanism_rdp(double *rdp, const witan_mechanism *mechanism, double order,
                     witan_diag *diag)
 {
-    *rdp = NAN;
+    *rdp = (double)NAN;
     if (mechanism->kind == WITAN_MECHANISM_HEURISTIC) {
         return witan_diag_fail(
             diag, WITAN_E_CONFIG,
@@ -293,10 +293,10 @@ witan_simplex_diameter(double *l1, double *l2, size_t classes, double clip,
                        double temperature)
 {
     if (l1 != NULL) {
-        *l1 = NAN;
+        *l1 = (double)NAN;
     }
     if (l2 != NULL) {
-        *l2 = NAN;
+        *l2 = (double)NAN;
     }
     if (!polytope_valid(classes, clip, temperature)) {
         return WITAN_E_INVALID;
@@ -329,7 +329,7 @@ witan_simplex_diameter(double *l1, double *l2, size_t classes, double clip,
 witan_status
 witan_gnmax_log_q(double *log_q, const double *votes, size_t K, double sigma)
 {
-    *log_q = NAN;
+    *log_q = (double)NAN;
     if (!classes_valid(K) || !positive(sigma)) {
         return WITAN_E_INVALID;
     }
@@ -354,7 +354,7 @@ witan_gnmax_log_q(double *log_q, const double *votes, size_t K, double sigma)
 witan_status
 witan_threshold_log_q(double *log_q, double largest, double threshold, double sigma)
 {
-    *log_q = NAN;
+    *log_q = (double)NAN;
     if (!positive(sigma)) {
         return WITAN_E_INVALID;
     }
@@ -368,7 +368,7 @@ witan_threshold_log_q(double *log_q, double largest, double threshold, double si
 witan_status
 witan_gnmax_rdp(double *rdp, double log_q, double sigma, double order)
 {
-    *rdp = NAN;
+    *rdp = (double)NAN;
     if (!(log_q <= 0.0) || !positive(sigma) || !(order >= 1.0)) {
         return WITAN_E_INVALID;
     }

@@ -114,7 +114,7 @@ double
 witan_roc_tpr(const witan_roc *self, double fpr)
 {
     if (!(fpr >= 0.0 && fpr <= 1.0)) {
-        return NAN;
+        return (double)NAN;
     }
     /* The last point at or left of fpr; 1e-9 of a case against rounding of fpr. */
     double cases = fpr * (double)self->others;

@@ -14,7 +14,7 @@ witan_log_add(double x, double y)
 {
     double high = fmax(x, y), low = fmin(x, y);
     if (isnan(x) || isnan(y)) {
-        return NAN;
+        return (double)NAN;
     }
     if (low == -HUGE_VAL || high == HUGE_VAL) {
         return high;
@@ -70,7 +70,7 @@ double
 witan_normal_quantile(double p)
 {
     if (!(p >= 0.0 && p <= 1.0)) {
-        return NAN;
+        return (double)NAN;
     }
     if (p == 0.0 || p == 1.0) {
         return p == 0.0 ? -HUGE_VAL : HUGE_VAL;
@@ -155,7 +155,7 @@ double
 witan_log_beta_cdf(double a, double b, double x)
 {
     if (!(x >= 0.0 && x <= 1.0 && a > 0.0 && b > 0.0)) {
-        return NAN;
+        return (double)NAN;
     }
     if (x == 0.0 || x == 1.0) {
         return x == 0.0 ? -HUGE_VAL : 0.0;
@@ -172,7 +172,7 @@ double
 witan_beta_quantile(double a, double b, double p)
 {
     if (!(p >= 0.0 && p <= 1.0 && a > 0.0 && b > 0.0)) {
-        return NAN;
+        return (double)NAN;
     }
     if (p == 0.0 || p == 1.0) {
         return p;
@@ -204,7 +204,7 @@ double
 witan_gamma_tail(double a, double x)
 {
     if (!(a > 0.0 && x >= 0.0)) {
-        return NAN;
+        return (double)NAN;
     }
     if (x == 0.0 || x == HUGE_VAL) {
         return x == 0.0 ? 1.0 : 0.0;
@@ -320,7 +320,7 @@ witan_log_skew_normal_cdf(double u, double shape)
         PANELS = 16
     };
     if (isnan(u) || !isfinite(shape)) {
-        return NAN;
+        return (double)NAN;
     }
     if (isinf(u)) {
         return u > 0.0 ? 0.0 : -HUGE_VAL;

@@ -12,7 +12,7 @@ gaussian_rdp(double multiplier, uint64_t count, double delta, double *order)
     witan_accountant_init(&accountant);
     witan_mechanism m = {.kind = WITAN_MECHANISM_GAUSSIAN,
                          .noise_multiplier = multiplier};
-    double epsilon = NAN;
+    double epsilon = (double)NAN;
     CHECK_STATUS(witan_accountant_add(&accountant, &m, count, NULL), WITAN_OK);
     CHECK_STATUS(witan_accountant_epsilon(&accountant, delta, &epsilon, order),
                  WITAN_OK);
@@ -27,7 +27,7 @@ sampled_epsilon(double q, double multiplier, uint64_t steps, double delta, bool 
                          .noise_multiplier = multiplier,
                          .sampling_rate = q,
                          .exact = exact};
-    double epsilon = NAN;
+    double epsilon = (double)NAN;
     CHECK_STATUS(witan_accountant_add(accountant, &m, steps, NULL), WITAN_OK);
     CHECK_STATUS(witan_accountant_epsilon(accountant, delta, &epsilon, NULL), WITAN_OK);
     return epsilon;
@@ -86,7 +86,7 @@ renyi_gaussian(void)
     const double best = 21.985;
     witan_mechanism m = {.kind = WITAN_MECHANISM_GAUSSIAN,
                          .noise_multiplier = 4.530877117};
-    double one = NAN;
+    double one = (double)NAN;
     CHECK_STATUS(witan_accountant_init_orders(&fine, &best, 1), WITAN_OK);
     CHECK_STATUS(witan_accountant_add(&fine, &m, 1, NULL), WITAN_OK);
     CHECK_STATUS(witan_accountant_epsilon(&fine, 1e-6, &one, NULL), WITAN_OK);
@@ -262,7 +262,7 @@ refusals(void)
     CHECK_STATUS(witan_accountant_add(&a, &heuristic, 1, &diag), WITAN_E_CONFIG);
     CHECK_CONTAINS(diag.message, "exposure");
     CHECK_NEAR(a.rdp[0], 0, 0, 0);
-    static const double bad[] = {0, 1, -1, NAN, 2};
+    static const double bad[] = {0, 1, -1, (double)NAN, 2};
     for (size_t i = 0; i < 5; i++) {
         CHECK_STATUS(witan_accountant_epsilon(&a, bad[i], &value, &order),
                      WITAN_E_INVALID);
@@ -271,12 +271,13 @@ refusals(void)
         CHECK_STATUS(witan_gaussian_multiplier(&value, 1, bad[i]), WITAN_E_INVALID);
         CHECK(isnan(value));
     }
-    CHECK_STATUS(witan_accountant_delta(&a, NAN, &value, NULL), WITAN_E_INVALID);
+    CHECK_STATUS(witan_accountant_delta(&a, (double)NAN, &value, NULL),
+                 WITAN_E_INVALID);
     CHECK_STATUS(witan_gaussian_delta(&value, 0, 1), WITAN_E_INVALID);
     CHECK_STATUS(witan_gaussian_delta(&value, 1, HUGE_VAL), WITAN_E_INVALID);
     CHECK_STATUS(witan_noise_multiplier_find(&value, 1, 1e-5, 0, 10, NULL),
                  WITAN_E_INVALID);
-    CHECK_STATUS(witan_noise_multiplier_find(&value, NAN, 1e-5, 1, 10, NULL),
+    CHECK_STATUS(witan_noise_multiplier_find(&value, (double)NAN, 1e-5, 1, 10, NULL),
                  WITAN_E_INVALID);
     diag = (witan_diag){0};
     CHECK_STATUS(witan_noise_multiplier_find(&value, 1e-9, 1e-300, 1, 1000000, &diag),

@@ -187,9 +187,9 @@ nothing_unstated(void)
     plan.rounds = 0;
     refused(&plan, "rounds");
     plan = RELEASE;
-    plan.delta = NAN;
+    plan.delta = (double)NAN;
     refused(&plan, "delta");
-    static const double bad[] = {0, -1, NAN, HUGE_VAL};
+    static const double bad[] = {0, -1, (double)NAN, HUGE_VAL};
     for (size_t i = 0; i < 4; i++) {
         plan = RELEASE;
         plan.clip = bad[i];
@@ -243,7 +243,7 @@ lower_beside_upper(void)
     CHECK_STATUS(witan_privacy_claim_check(&claim, claim.epsilon + 1, &diag),
                  WITAN_E_STATE);
     CHECK_CONTAINS(diag.message, "the audit found epsilon >= 9");
-    CHECK_STATUS(witan_privacy_claim_check(&claim, NAN, NULL), WITAN_E_INVALID);
+    CHECK_STATUS(witan_privacy_claim_check(&claim, (double)NAN, NULL), WITAN_E_INVALID);
     CHECK_STATUS(witan_privacy_claim_check(&claim, -1, NULL), WITAN_E_INVALID);
 }
 

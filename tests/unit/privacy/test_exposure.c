@@ -20,7 +20,7 @@ by_rank(void)
     CHECK(isfinite(e));
     CHECK_STATUS(witan_exposure_rank(&e, 0, 10), WITAN_E_INVALID);
     CHECK_STATUS(witan_exposure_rank(&e, 11, 10), WITAN_E_INVALID);
-    CHECK_STATUS(witan_exposure_rank(&e, NAN, 10), WITAN_E_INVALID);
+    CHECK_STATUS(witan_exposure_rank(&e, (double)NAN, 10), WITAN_E_INVALID);
     CHECK(isnan(e));
 }
 
@@ -50,7 +50,7 @@ by_sampling(void)
     for (size_t i = 0; i < 5; i++) {
         CHECK_NEAR(e[i], upper[i], 5.1e-5, 0);
     }
-    references[3] = NAN;
+    references[3] = (double)NAN;
     CHECK_STATUS(
         witan_exposure_sampled(e, canaries, 5, references, 16, WITAN_TIES_LOWER, heap),
         WITAN_E_NUMERIC);
@@ -107,7 +107,7 @@ extrapolates(void)
     double far = 10 - 12;
     CHECK_STATUS(witan_exposure_extrapolated(e, &far, 1, &minus), WITAN_OK);
     CHECK_NEAR(e[0], 28.916834, 5.1e-7, 0);
-    far = NAN;
+    far = (double)NAN;
     CHECK_STATUS(witan_exposure_extrapolated(e, &far, 1, &four), WITAN_E_NUMERIC);
     witan_skew_normal broken = four;
     broken.scale = 0;
@@ -216,7 +216,7 @@ null_law(void)
     double two[] = {4, 2}, s = 6 * LN_2;
     CHECK_STATUS(witan_exposure_p_value(&p, two, 2), WITAN_OK);
     CHECK_NEAR(p, (1 + s) * exp(-s), 1e-14, 0);
-    two[0] = NAN;
+    two[0] = (double)NAN;
     CHECK_STATUS(witan_exposure_p_value(&p, two, 2), WITAN_E_NUMERIC);
     CHECK_STATUS(witan_exposure_p_value(&p, two, 0), WITAN_E_INVALID);
     /* Canaries that are references themselves: mean 1.4427, within 4 standard errors.
@@ -277,7 +277,7 @@ against_promises(void)
         WITAN_OK);
     CHECK_NEAR(share, 0.8, 1e-14, 0);
     CHECK_STATUS(witan_exposure_reduction(&share, 1.4, 1.4), WITAN_E_NUMERIC);
-    CHECK_STATUS(witan_exposure_reduction(&share, NAN, 1.4), WITAN_E_NUMERIC);
+    CHECK_STATUS(witan_exposure_reduction(&share, (double)NAN, 1.4), WITAN_E_NUMERIC);
 }
 
 static void

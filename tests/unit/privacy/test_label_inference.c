@@ -47,7 +47,7 @@ corrected_share(void)
     const double singular[4] = {.5, .5, .5, .5};
     CHECK_STATUS(witan_label_share_corrected(got, singular, far, 2, heap),
                  WITAN_E_NUMERIC);
-    const double bad[4] = {NAN, .5, .5, .5};
+    const double bad[4] = {(double)NAN, .5, .5, .5};
     CHECK_STATUS(witan_label_share_corrected(got, bad, far, 2, heap), WITAN_E_NUMERIC);
     CHECK_STATUS(witan_label_share_corrected(got, two, far, 1, heap), WITAN_E_INVALID);
     witan_failing_allocator failing;
@@ -73,7 +73,7 @@ leak(void)
     CHECK(isfinite(out.divergence) && out.told < -1);
     CHECK_STATUS(witan_label_leak_of(&out, flat, truth, 4), WITAN_OK);
     CHECK_NEAR(out.told, 0, 0, 0);
-    const double bad[4] = {.5, .6, 0, 0}, nan[4] = {NAN, 1, 0, 0};
+    const double bad[4] = {.5, .6, 0, 0}, nan[4] = {(double)NAN, 1, 0, 0};
     CHECK_STATUS(witan_label_leak_of(&out, bad, truth, 4), WITAN_E_NUMERIC);
     CHECK_STATUS(witan_label_leak_of(&out, truth, nan, 4), WITAN_E_NUMERIC);
     CHECK_STATUS(witan_label_leak_of(&out, truth, truth, 1), WITAN_E_INVALID);

@@ -56,7 +56,8 @@ intervals(void)
     }
     CHECK_STATUS(witan_clopper_pearson(&low, NULL, 3, 2, .05), WITAN_E_INVALID);
     CHECK_STATUS(witan_clopper_pearson(NULL, &high, 0, 0, .05), WITAN_E_INVALID);
-    CHECK_STATUS(witan_clopper_pearson(&low, &high, 1, 2, NAN), WITAN_E_INVALID);
+    CHECK_STATUS(witan_clopper_pearson(&low, &high, 1, 2, (double)NAN),
+                 WITAN_E_INVALID);
     CHECK(isnan(low) && isnan(high));
 }
 
@@ -122,7 +123,8 @@ one_run(void)
     CHECK_STATUS(witan_one_run_p_value(&p, &run, 0, 0), WITAN_E_INVALID);
     run.correct = 100;
     CHECK_STATUS(witan_one_run_epsilon(&epsilon, &run, 0, 1), WITAN_E_INVALID);
-    CHECK_STATUS(witan_one_run_epsilon(&epsilon, &run, NAN, .05), WITAN_E_INVALID);
+    CHECK_STATUS(witan_one_run_epsilon(&epsilon, &run, (double)NAN, .05),
+                 WITAN_E_INVALID);
     CHECK_STATUS(witan_one_run_gaussian(&epsilon, &run, 0, .05), WITAN_E_INVALID);
 }
 
@@ -258,7 +260,7 @@ error_rate(void)
 static void
 refusals(void)
 {
-    const double in[3] = {1, 2, 3}, out[3] = {0, NAN, 1};
+    const double in[3] = {1, 2, 3}, out[3] = {0, (double)NAN, 1};
     witan_audit_options options = {.significance = .05};
     witan_audit_bound bound;
     const witan_allocator *heap = witan_allocator_default();
@@ -270,7 +272,7 @@ refusals(void)
     CHECK_STATUS(witan_audit_scores(&bound, in, 3, out, 1, &options, heap),
                  WITAN_E_INVALID);
     options.choice = WITAN_THRESHOLD_FIXED;
-    options.threshold = NAN;
+    options.threshold = (double)NAN;
     CHECK_STATUS(witan_audit_scores(&bound, in, 3, out, 1, &options, heap),
                  WITAN_E_INVALID);
     options.bound = WITAN_BOUND_GDP;

@@ -10,7 +10,7 @@
 static double
 rdp(witan_mechanism mechanism, double order)
 {
-    double value = NAN;
+    double value = (double)NAN;
     CHECK_STATUS(witan_mechanism_rdp(&value, &mechanism, order, NULL), WITAN_OK);
     return value;
 }
@@ -201,14 +201,15 @@ diameters_shrink(void)
     CHECK_STATUS(witan_simplex_diameter(&l1, &l2, 1, 5, 1), WITAN_E_INVALID);
     CHECK(isnan(l1) && isnan(l2));
     CHECK_STATUS(witan_simplex_diameter(&l1, NULL, 10, HUGE_VAL, 1), WITAN_E_INVALID);
-    CHECK_STATUS(witan_simplex_diameter(NULL, &l2, 10, 5, NAN), WITAN_E_INVALID);
+    CHECK_STATUS(witan_simplex_diameter(NULL, &l2, 10, 5, (double)NAN),
+                 WITAN_E_INVALID);
     CHECK_STATUS(witan_simplex_diameter(NULL, &l2, 10, 5, 0), WITAN_E_INVALID);
 }
 
 static double
 gnmax(double log_q, double sigma, double order)
 {
-    double value = NAN;
+    double value = (double)NAN;
     CHECK_STATUS(witan_gnmax_rdp(&value, log_q, sigma, order), WITAN_OK);
     return value;
 }
@@ -244,15 +245,15 @@ data_dependent(void)
     }
     CHECK_STATUS(witan_threshold_log_q(&log_q, 150, 100, 20), WITAN_OK);
     CHECK_NEAR(log_q, witan_log_normal_cdf(-2.5), 0, 1e-15);
-    votes[3] = NAN;
+    votes[3] = (double)NAN;
     CHECK_STATUS(witan_gnmax_log_q(&log_q, votes, 10, 40), WITAN_E_NUMERIC);
     votes[3] = -1;
     CHECK_STATUS(witan_gnmax_log_q(&log_q, votes, 10, 40), WITAN_E_NUMERIC);
     CHECK_STATUS(witan_gnmax_log_q(&log_q, votes, 10, 0), WITAN_E_INVALID);
     double value;
     CHECK_STATUS(witan_gnmax_rdp(&value, 0.1, 40, 2), WITAN_E_INVALID);
-    CHECK_STATUS(witan_gnmax_rdp(&value, NAN, 40, 2), WITAN_E_INVALID);
-    CHECK_STATUS(witan_threshold_log_q(&log_q, NAN, 1, 1), WITAN_E_NUMERIC);
+    CHECK_STATUS(witan_gnmax_rdp(&value, (double)NAN, 40, 2), WITAN_E_INVALID);
+    CHECK_STATUS(witan_threshold_log_q(&log_q, (double)NAN, 1, 1), WITAN_E_NUMERIC);
 }
 
 /* Every mechanism: grows with its order, finite at ordinary orders. */
@@ -296,8 +297,8 @@ refusals(void)
     CHECK(isnan(value));
     m = (witan_mechanism){.kind = WITAN_MECHANISM_GAUSSIAN, .noise_multiplier = 1};
     CHECK_STATUS(witan_mechanism_rdp(&value, &m, 0.5, NULL), WITAN_E_INVALID);
-    CHECK_STATUS(witan_mechanism_rdp(&value, &m, NAN, NULL), WITAN_E_INVALID);
-    static const double bad[] = {0, -1, NAN, HUGE_VAL};
+    CHECK_STATUS(witan_mechanism_rdp(&value, &m, (double)NAN, NULL), WITAN_E_INVALID);
+    static const double bad[] = {0, -1, (double)NAN, HUGE_VAL};
     for (size_t i = 0; i < 4; i++) {
         m.noise_multiplier = bad[i];
         for (int kind = 0; kind < WITAN_MECHANISM_KINDS; kind++) {

@@ -38,7 +38,7 @@ published_curves(void)
     for (size_t i = 0; i < 5; i++) {
         CHECK_NEAR(witan_roc_tpr(&roc, 0.25 * (double)i), tpr[i], 1e-12, 0);
     }
-    CHECK(isnan(witan_roc_tpr(&roc, 1.1)) && isnan(witan_roc_tpr(&roc, NAN)));
+    CHECK(isnan(witan_roc_tpr(&roc, 1.1)) && isnan(witan_roc_tpr(&roc, (double)NAN)));
     witan_roc_fini(&roc, heap);
 
     double members[100], hundred[100];
@@ -58,7 +58,7 @@ published_curves(void)
     CHECK(roc.count == 2);
     CHECK_NEAR(witan_roc_area(&roc), 0.5, 0, 0);
     witan_roc_fini(&roc, heap);
-    double bad = NAN;
+    double bad = (double)NAN;
     CHECK_STATUS(witan_roc_init(&roc, &bad, 1, out, 4, heap), WITAN_E_NUMERIC);
     CHECK_STATUS(witan_roc_init(&roc, in, 0, out, 4, heap), WITAN_E_INVALID);
     CHECK(roc.tp == NULL);
@@ -141,7 +141,7 @@ confidences(void)
     double loss[] = {1, -2}, score[2];
     CHECK_STATUS(witan_loss_score(score, loss, 2), WITAN_OK);
     CHECK(score[0] == -1 && score[1] == 2);
-    loss[0] = NAN;
+    loss[0] = (double)NAN;
     CHECK_STATUS(witan_loss_score(score, loss, 2), WITAN_E_NUMERIC);
 }
 
@@ -196,7 +196,7 @@ likelihood_ratio(void)
     CHECK_STATUS(witan_lira_score(score, phi, shadow, member, S, E, WITAN_LIRA_OFFLINE,
                                   true, &failing.allocator),
                  WITAN_E_MEMORY);
-    shadow[3] = NAN;
+    shadow[3] = (double)NAN;
     CHECK_STATUS(witan_lira_score(score, phi, shadow, member, S, E, WITAN_LIRA_OFFLINE,
                                   true, heap),
                  WITAN_E_NUMERIC);
@@ -239,7 +239,7 @@ relative_membership(void)
     x[2] = 0;
     CHECK_STATUS(witan_rmia_score(score, &rows, &population, 1, 1, heap),
                  WITAN_E_NUMERIC);
-    x[30] = NAN;
+    x[30] = (double)NAN;
     CHECK_STATUS(witan_rmia_score(score, &rows, &population, 1, 1, heap),
                  WITAN_E_NUMERIC);
     witan_golden_free(&input);

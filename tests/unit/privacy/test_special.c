@@ -122,7 +122,8 @@ logarithms(void)
     CHECK(witan_log_add(-HUGE_VAL, -HUGE_VAL) == -HUGE_VAL);
     CHECK(witan_log_add(-HUGE_VAL, 1.5) == 1.5);
     CHECK(witan_log_add(HUGE_VAL, 1.5) == HUGE_VAL);
-    CHECK(isnan(witan_log_add(NAN, 0.0)) && isnan(witan_log_add(0.0, NAN)));
+    CHECK(isnan(witan_log_add((double)NAN, 0.0)) &&
+          isnan(witan_log_add(0.0, (double)NAN)));
     CHECK_NEAR(witan_log_subtract(log(7.0), log(3.0)), log(4.0), 1e-15, 0);
     CHECK(witan_log_subtract(2.0, 2.0) == -HUGE_VAL);
     CHECK(witan_log_subtract(2.0, -HUGE_VAL) == 2.0);
@@ -143,7 +144,8 @@ quantiles(void)
     CHECK_NEAR(witan_normal_cdf(1.959963984540054), 0.975, 1e-15, 0);
     CHECK(witan_normal_quantile(0.0) == -HUGE_VAL);
     CHECK(witan_normal_quantile(1.0) == HUGE_VAL);
-    CHECK(isnan(witan_normal_quantile(-0.1)) && isnan(witan_normal_quantile(NAN)));
+    CHECK(isnan(witan_normal_quantile(-0.1)) &&
+          isnan(witan_normal_quantile((double)NAN)));
     CHECK_NEAR(witan_beta_quantile(1, 500, 0.005), 1.0 - pow(0.995, 1.0 / 500), 0,
                1e-11);
     CHECK(witan_beta_quantile(2, 3, 0.0) == 0.0 &&
@@ -170,8 +172,9 @@ static void
 outside_the_domain(void)
 {
     CHECK(isnan(witan_log_beta_cdf(1, 1, 1.5)) && isnan(witan_log_beta_cdf(0, 1, 0.5)));
-    CHECK(isnan(witan_beta_quantile(1, 1, NAN)) && isnan(witan_gamma_tail(0, 1)));
-    CHECK(isnan(witan_log_skew_normal_cdf(NAN, 1)));
+    CHECK(isnan(witan_beta_quantile(1, 1, (double)NAN)) &&
+          isnan(witan_gamma_tail(0, 1)));
+    CHECK(isnan(witan_log_skew_normal_cdf((double)NAN, 1)));
     CHECK(isnan(witan_log_skew_normal_cdf(0, HUGE_VAL)));
     CHECK(witan_log_skew_normal_cdf(-HUGE_VAL, 1) == -HUGE_VAL);
     CHECK(witan_log_skew_normal_cdf(HUGE_VAL, 1) == 0.0);

@@ -224,7 +224,7 @@ scores(void)
     double s[3];
     CHECK_STATUS(witan_swing_combine(s, two, 2, 3), WITAN_OK);
     CHECK(s[0] == 0.2 && s[1] == 0.9 && s[2] == 0.5);
-    const double bad[] = {NAN, 1.1};
+    const double bad[] = {(double)NAN, 1.1};
     CHECK_STATUS(witan_swing_combine(s, bad, 1, 1), WITAN_E_NUMERIC);
     CHECK_STATUS(witan_swing_combine(s, bad + 1, 1, 1), WITAN_E_NUMERIC);
     CHECK_STATUS(witan_swing_combine(s, two, 0, 3), WITAN_E_INVALID);
@@ -239,7 +239,7 @@ scores(void)
     CHECK_STATUS(witan_swing_score_density(s, near, 3, 5), WITAN_OK);
     CHECK_NEAR(s[0], 1, 0, 0);
     CHECK_NEAR(s[1], exp(-1), 1e-15, 0);
-    CHECK_STATUS(witan_swing_score_density(s, near, 3, NAN), WITAN_E_INVALID);
+    CHECK_STATUS(witan_swing_score_density(s, near, 3, (double)NAN), WITAN_E_INVALID);
     CHECK_STATUS(witan_swing_score_rarity(s, near, 3, 20), WITAN_OK);
     CHECK(s[0] == 1 && s[1] == 0.75 && s[2] == 0);
     CHECK_STATUS(witan_swing_score_rarity(s, near, 3, 0), WITAN_E_INVALID);
@@ -291,7 +291,7 @@ hard_labels(void)
     CHECK_STATUS(witan_swing_mix(mixed, 1, 4, 0.4), WITAN_OK);
     CHECK_NEAR((double)mixed[3], 0.1, 1e-7, 0);
     CHECK_NEAR((double)mixed[0], 0.52, 1e-7, 0);
-    CHECK_STATUS(witan_swing_mix(mixed, 1, 4, NAN), WITAN_E_INVALID);
+    CHECK_STATUS(witan_swing_mix(mixed, 1, 4, (double)NAN), WITAN_E_INVALID);
     free(q);
     free(labels);
 }
@@ -301,7 +301,7 @@ refusals(void)
 {
     float z[C] = {0}, q[C];
     const witan_allocator *heap = witan_allocator_default();
-    static const double bad[] = {0, -1, NAN};
+    static const double bad[] = {0, -1, (double)NAN};
     for (size_t i = 0; i < 3; i++) {
         witan_diag diag = {0};
         witan_swing_options o = witan_swing_defaults();
