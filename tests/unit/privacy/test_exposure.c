@@ -202,6 +202,7 @@ goodness_of_fit(void)
     CHECK_STATUS(witan_skew_normal_distance(&d, &p, &middle, 1, &normal, heap),
                  WITAN_OK);
     CHECK_NEAR(d, 0.5, 1e-12, 0);
+    CHECK_NEAR(p, 0.8438198245, 1e-9, 0); /* 2 sum (-1)^(k-1) exp(-2 (0.615 k)^2) */
 }
 
 static void
