@@ -79,7 +79,8 @@ WITAN_NODISCARD witan_status witan_response_epsilon(double *epsilon, size_t clas
  * sensitivity when a client is replaced. Vertices put weight r t on a classes and t on
  * the others, t = 1 / (K + (r-1) a), r = e^(2 clip / temperature); the farthest pair
  * has disjoint heavy sets. Sets are nested: a larger temperature has smaller diameters.
- * l1, l2 out, either may be NULL. Cost O(K^2) for l2. Errors: E_INVALID. */
+ * l1, l2 out, either may be NULL. Cost of l2 O(K^2): 0.2 s at 10 000 classes, 9 s at
+ * 65 536, so ask once per run. Errors: E_INVALID. */
 WITAN_NODISCARD witan_status witan_simplex_diameter(double *l1, double *l2,
                                                     size_t classes, double clip,
                                                     double temperature);
