@@ -3,6 +3,21 @@
 # client machine needs one .deb.
 include(GNUInstallDirs)
 
+# libwitan.so: the participant API of common/include/witan/witan.h and nothing else; all
+# other symbols are hidden.
+add_library(libwitan SHARED client/shell/participant.c)
+target_include_directories(libwitan PUBLIC
+    "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/common/include>")
+target_link_libraries(libwitan PRIVATE witan_options witan_client_shell)
+set_target_properties(libwitan PROPERTIES OUTPUT_NAME witan SOVERSION 0
+    VERSION "${PROJECT_VERSION}" LIBRARY_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}")
+install(TARGETS libwitan LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}")
+install(DIRECTORY common/include/witan DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
+configure_file(cmake/witan.pc.in witan.pc @ONLY)
+install(FILES "${PROJECT_BINARY_DIR}/witan.pc"
+    DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
+install(FILES examples/participant.c DESTINATION "${CMAKE_INSTALL_DOCDIR}/examples")
+
 file(GLOB_RECURSE manuals CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/docs/man/*.1")
 install(FILES ${manuals} DESTINATION "${CMAKE_INSTALL_MANDIR}/man1")
 install(FILES README.md CHANGELOG.md LICENSE SECURITY.md docs/deploy.md docs/threat-model.md
