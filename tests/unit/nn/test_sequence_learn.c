@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "nn/loss.h"
 #include "nn/loss_top.h"
 #include "num/cpu.h"
 #include "num/softmax.h"
@@ -324,6 +325,84 @@ visits_every_window_once(void)
     close_setting(&self);
 }
 
+/* Gradient and loss of all windows in one go, with the head in one piece. */
+static double
+whole_gradient(setting *self, float *gradient)
+{
+    static float z[LOGITS], dz[LOGITS];
+    uint32_t label[WINDOWS * LENGTH];
+    witan_sequence_workspace *ws = NULL;
+    size_t positions = WINDOWS * LENGTH;
+    CHECK_STATUS(witan_sequence_workspace_new(&ws, witan_allocator_default(),
+                                              self->model, WINDOWS, LENGTH, true),
+                 WITAN_OK);
+    for (size_t i = 0; i < positions; i++) {
+        label[i] = text[i / LENGTH * STRIDE + i % LENGTH + 1];
+    }
+    witan_sequence_forward(self->model, ws, self->parameters, text, STRIDE, WINDOWS,
+                           LENGTH, true, NULL);
+    witan_sequence_logits(self->model, ws, self->parameters, z, 0, positions);
+    double loss = witan_loss_cross_entropy(dz, z, label, positions, V);
+    witan_sequence_logits_backward(self->model, ws, dz, gradient, 0, positions);
+    witan_sequence_backward(self->model, ws, self->parameters, gradient);
+    witan_sequence_workspace_free(&ws);
+    return loss;
+}
+
+/* A minibatch of more positions than the head takes at a time: its pieces add up to the
+ * whole, and labels stay with their windows. A step of SGD of size 1 is the gradient.
+ */
+static void
+pieces_of_a_minibatch_add_up(void)
+{
+    static setting self;
+    static labels soft;
+    static float gradient[PARAMETERS_MAX], begin[PARAMETERS_MAX];
+    static const witan_optimiser_config sgd = {.kind = WITAN_OPTIMISER_SGD, .lr = 1.0};
+    memset(&soft, 0, sizeof soft);
+    for (size_t i = 0; i < WINDOWS * LENGTH; i++) {
+        soft.q[i * V + text[i / LENGTH * STRIDE + i % LENGTH + 1]] = 1.0f;
+    }
+    take_top(&soft, 1);
+    for (size_t form = 0; form < 3; form++) {
+        double loss = 0.0, judged = 0.0, accuracy;
+        open_setting(&self, texts[form], 0.0);
+        self.learner.optimiser = &sgd;
+        witan_sequence_bench_free(&self.bench);
+        CHECK_STATUS(witan_sequence_bench_new(&self.bench, witan_allocator_default(),
+                                              self.model, LENGTH, WINDOWS, WINDOWS, 1),
+                     WITAN_OK);
+        size_t count = witan_sequence_parameters(self.model);
+        double expected = whole_gradient(&self, gradient);
+        memcpy(begin, self.parameters, count * sizeof *begin);
+        CHECK_STATUS(witan_sequence_evaluate(&self.learner, self.bench, &rows, all,
+                                             WINDOWS, &judged, &accuracy),
+                     WITAN_OK);
+        CHECK_NEAR(judged, expected, 1e-6, 1e-6);
+        witan_token_targets targets = {.top = form == 2 ? 1 : 0,
+                                       .dense = give_dense,
+                                       .sparse = give_sparse,
+                                       .context = &soft};
+        if (form == 0) {
+            CHECK_STATUS(witan_sequence_epoch(&self.learner, self.bench, &rows, all,
+                                              WINDOWS, WINDOWS, 1.0, &self.order, NULL,
+                                              &loss),
+                         WITAN_OK);
+        } else {
+            CHECK_STATUS(witan_sequence_distill_epoch(
+                             &self.learner, self.bench, &rows, all, WINDOWS, &targets,
+                             1.0, WINDOWS, 1.0, &self.order, NULL, &loss),
+                         WITAN_OK);
+        }
+        CHECK_NEAR(loss, expected, 1e-6, 1e-6);
+        for (size_t i = 0; i < count; i++) {
+            begin[i] -= gradient[i];
+        }
+        CHECK_FLOATS(self.parameters, begin, count, 2e-6, 1e-5);
+        close_setting(&self);
+    }
+}
+
 /* Two runs agree, though the second one's bench has seen another epoch before. */
 static void
 same_seed_same_bits(void)
@@ -447,6 +526,7 @@ main(void)
     RUN(distils_from_a_teacher);
     RUN(forms_of_soft_labels_agree);
     RUN(residual_mass_has_no_shape);
+    RUN(pieces_of_a_minibatch_add_up);
     RUN(visits_every_window_once);
     RUN(same_seed_same_bits);
     RUN(predictions_ignore_their_batch);
