@@ -14,7 +14,7 @@ typedef struct bucket {
 static bucket
 rest_of(float *dz, const float *z, double temp, size_t C)
 {
-    bucket rest = {.log_size = -INFINITY, .highest = -INFINITY};
+    bucket rest = {.log_size = -(double)INFINITY, .highest = -(double)INFINITY};
     for (size_t c = 0; c < C; c++) {
         double v = isinf(dz[c]) ? rest.highest : (double)z[c];
         rest.highest = v > rest.highest ? v : rest.highest;
