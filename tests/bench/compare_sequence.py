@@ -20,8 +20,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 
 
-def run(command):
-    result = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+def run(command, **variables):
+    result = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True,
+                            env={**os.environ, **variables})
     return json.loads(result.stdout)
 
 
@@ -45,7 +46,10 @@ def main():
                 rows[key].append(run(["/usr/bin/python3",
                                       os.path.join(HERE, "torch", "sequence_torch.py"),
                                       "--model", model, "--threads", str(threads),
-                                      "--seconds", str(args.seconds)]))
+                                      "--seconds", str(args.seconds)],
+                                     OMP_NUM_THREADS=str(threads),
+                                     OPENBLAS_NUM_THREADS=str(threads),
+                                     OMP_WAIT_POLICY="passive"))  # or it drowns under load
         best = {key: max(r["tokens_per_second"] for r in row) for key, row in rows.items()}
         cpu = {key: max(r["tokens_per_cpu_second"] for r in row) for key, row in rows.items()}
         median = {key: statistics.median(r["median"] for r in row) for key, row in rows.items()}
