@@ -50,12 +50,12 @@ typedef struct member {
     int stage; /* 0 hello sent, 1 welcomed, 2 ready, 3 offered, 4 accepted */
     uint32_t seat;
     uint8_t transfer_digest[32];
-    bool has_transfer;
+    uint64_t again_ns; /* the door was crowded: when to greet anew; 0: not waiting */
 } member;
 
 /* Shared by the processes. */
 typedef struct board {
-    atomic_uint welcomed, ready, offered, accepted, refused;
+    atomic_uint welcomed, ready, offered, accepted, refused, crowded;
     _Atomic uint64_t first_offer_ns, last_accept_ns;
     atomic_bool stop;
 } board;
@@ -342,6 +342,17 @@ hear(member *self, witan_packet_arena *arena, uint8_t *frame, size_t size)
     witan_packet packet, answer = {0};
     uint8_t *plain = frame + WITAN_ENVELOPE_HEADER; /* in place */
     size_t plain_size;
+    witan_alert alert;
+    if (witan_alert_read(&alert, frame, size) == WITAN_OK) {
+        /* As a real client: a new connection after a wait (here 100 to 355 ms). */
+        witan_session_free(&self->session);
+        (void)zmq_close(self->socket);
+        self->socket = NULL;
+        self->stage = 0;
+        self->again_ns = now_ns() + (100 + self->seat % 256) * 1000000ull;
+        atomic_fetch_add(&shared->crowded, 1);
+        return;
+    }
     if (self->stage == 0) {
         uint8_t payload[WITAN_HANDSHAKE_PAYLOAD_MAX];
         must(witan_session_read_welcome(self->session, frame, size, payload,
@@ -412,7 +423,12 @@ work(member *members, size_t count)
         bool idle = true;
         for (size_t i = 0; i < count; i++) {
             int size;
-            while ((size = zmq_recv(members[i].socket, frame, sizeof frame,
+            if (members[i].again_ns != 0 && now_ns() >= members[i].again_ns) {
+                members[i].again_ns = 0;
+                say_hello(&members[i], context);
+            }
+            while (members[i].socket != NULL &&
+                   (size = zmq_recv(members[i].socket, frame, sizeof frame,
                                     ZMQ_DONTWAIT)) >= 0) {
                 hear(&members[i], arena, frame, (size_t)size);
                 idle = false;
