@@ -107,16 +107,16 @@ prepare(node *self, witan_diag *diag)
 {
     uint8_t *package = NULL;
     node_study *study = &self->study;
-    WITAN_TRY(node_study_begin(study, &self->plan, &self->settings, self->maker->name,
+    WITAN_TRY(node_study_begin(study, &self->plan, &self->settings, self->maker.name,
                                self->allocator, diag));
     witan_status status = read_transfer(self, &package, diag);
     if (status == WITAN_OK && !self->job.wants_transfer) {
         status = node_study_load(
-            study, &self->plan, &self->settings, self->maker->brings_data, package,
+            study, &self->plan, &self->settings, self->maker.brings_data, package,
             (size_t)self->plan.transfer_bytes, self->allocator, diag);
         if (status == WITAN_OK) {
-            status = self->maker->make(&self->model, study, self->maker->context,
-                                       self->allocator, diag);
+            status = self->maker.make(&self->model, study, self->maker.context,
+                                      self->allocator, diag);
         }
         if (status == WITAN_OK) {
             status = node_snapshot_load(self->state_path, &self->job.snapshot,

@@ -372,7 +372,7 @@ node_run(const witan_node_options *options, const node_maker *maker,
     }
     self->options = options;
     self->allocator = allocator;
-    self->maker = maker;
+    self->maker = *maker;
     self->diag = diag != NULL ? diag : &own;
     self->now_ms = self->worked_ms = node_now_ms(options);
     self->fetch.file = -1;

@@ -59,8 +59,8 @@ typedef struct node_job {
 typedef struct node {
     const witan_node_options *options;
     const witan_allocator *allocator;
-    const node_maker *maker;
-    uint64_t now_ms; /* of this turn of the loop */
+    node_maker maker; /* by value: the learning thread may outlive the caller's */
+    uint64_t now_ms;  /* of this turn of the loop */
     witan_diag *diag;
 
     /* Files. */

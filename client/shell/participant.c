@@ -275,6 +275,18 @@ make(node_model **out, const node_study *study, void *context,
     return WITAN_OK;
 }
 
+/* A name that can travel and be shown. */
+static bool
+is_name(const char *name)
+{
+    size_t length = name == NULL ? 0 : strlen(name);
+    bool plain = length > 0 && length < WITAN_MODEL_NAME_MAX;
+    for (size_t i = 0; plain && i < length; i++) {
+        plain = name[i] >= ' ' && name[i] <= '~';
+    }
+    return plain;
+}
+
 /* --- the public functions --------------------------------------------------------- */
 
 static uint64_t
@@ -362,8 +374,7 @@ witan_participant_run(const char *directory, const witan_participant_model *mode
     const witan_clock clock = {monotonic_ns, NULL};
     witan_node_options inner;
     witan_diag diag = {0};
-    if (directory == NULL || model == NULL || model->name == NULL ||
-        model->name[0] == '\0' || strlen(model->name) >= WITAN_MODEL_NAME_MAX ||
+    if (directory == NULL || model == NULL || !is_name(model->name) ||
         model->train == NULL || model->predict == NULL || model->distill == NULL ||
         (model->save == NULL) != (model->load == NULL)) {
         return conclude(WITAN_E_INVALID, &diag, "", message, size);

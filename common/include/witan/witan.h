@@ -56,7 +56,7 @@ typedef struct witan_participant_task {
 /* Your model. Functions return 0, or a number of yours, which ends the run with
  * WITAN_FAILED_STATE. Rows are [count, features], height by width by channels. */
 typedef struct witan_participant_model {
-    const char *name; /* for people: at most 63 printable characters */
+    const char *name; /* for people: 1 to 63 printable ASCII characters */
     uint64_t samples; /* private training rows behind it */
     void *context;    /* handed to every function */
     /* Once, before anything else; may be NULL. */

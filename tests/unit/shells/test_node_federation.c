@@ -1,5 +1,7 @@
 /* test_node_federation.c - a coordinator and two clients as processes on 127.0.0.1 must
  * exchange what the simulator exchanges, bit for bit, also when a client is killed. */
+#include <math.h>
+
 #include "node_host.h"
 #include "sim/simulation.h"
 
@@ -10,8 +12,8 @@ enum {
 
 static host federation;
 
-/* Digests of the rounds as the simulator exchanges them. */
-static void
+/* Digests of the rounds as the simulator exchanges them; its metrics.jsonl, free(). */
+static char *
 simulate(char digests[ROUNDS][65])
 {
     witan_config config;
@@ -42,7 +44,7 @@ simulate(char digests[ROUNDS][65])
         memcpy(digests[line / CLIENTS], at, 64);
         digests[line / CLIENTS][64] = '\0';
     }
-    free(metrics);
+    return metrics;
 }
 
 static void
@@ -60,6 +62,54 @@ check_ledger(char digests[ROUNDS][65])
         CHECK(rows[r].answered == CLIENTS);
     }
     witan_free(witan_allocator_default(), rows);
+    witan_ledger_close(&ledger);
+}
+
+/* The number behind a key of a metrics line; NaN for null or none. */
+static double
+number_of(const char *line, const char *key)
+{
+    const char *end = strchr(line, '\n'), *at = strstr(line, key);
+    if (at == NULL || (end != NULL && at > end)) {
+        return (double)NAN;
+    }
+    char *rest;
+    double value = strtod(at + strlen(key), &rest);
+    return rest == at + strlen(key) ? (double)NAN : value;
+}
+
+static void
+check_number(double actual, double expected)
+{
+    CHECK(actual == expected || (isnan(actual) && isnan(expected)));
+}
+
+/* What clients told of themselves is what the simulator measured. */
+static void
+check_results(const char *metrics)
+{
+    witan_ledger *ledger = host_ledger(&federation);
+    for (uint32_t r = 0; r < ROUNDS; r++) {
+        witan_result_row *rows = NULL;
+        size_t count = 0;
+        CHECK_STATUS(witan_ledger_results(ledger, r, &rows, &count, NULL), WITAN_OK);
+        CHECK(count == CLIENTS);
+        for (size_t n = 0; n < count; n++) {
+            check_number(rows[n].train_loss, number_of(metrics, "\"train_loss\":"));
+            check_number(rows[n].distill_loss, number_of(metrics, "\"distill_loss\":"));
+            check_number(rows[n].own_before[0],
+                         number_of(metrics, "\"own_before_distill\":{\"accuracy\":"));
+            check_number(rows[n].own_after[0],
+                         number_of(metrics, "\"own\":{\"accuracy\":"));
+            check_number(
+                rows[n].global_before[0],
+                number_of(metrics, "\"global_before_distill\":{\"accuracy\":"));
+            check_number(rows[n].global_after[0],
+                         number_of(metrics, "\"global\":{\"accuracy\":"));
+            metrics = strchr(metrics, '\n') + 1;
+        }
+        witan_free(witan_allocator_default(), rows);
+    }
     witan_ledger_close(&ledger);
 }
 
@@ -125,8 +175,10 @@ compare(const char *name, const char *const *settings, int kill_after)
         CHECK_STATUS(host_wait(client[n].pid), WITAN_OK);
     }
     CHECK_STATUS(host_wait(federation.server), WITAN_OK);
-    simulate(digests);
+    char *metrics = simulate(digests);
     check_ledger(digests);
+    check_results(metrics);
+    free(metrics);
     for (uint32_t n = 0; n < CLIENTS; n++) {
         check_model(&client[n], (unsigned)n);
     }
@@ -146,8 +198,12 @@ knowledge_is_the_simulators(void)
 static void
 parameters_are_the_simulators(void)
 {
-    static const char *const settings[] = {SMALL, "models=mlp(8)", "fusion.key=fedavg",
-                                           "local.optimizer.key=adam", NULL};
+    static const char *const settings[] = {SMALL,
+                                           "models=mlp(8)",
+                                           "fusion.key=fedavg",
+                                           "local.optimizer.key=adam",
+                                           "evaluate.every=2",
+                                           NULL};
     compare("fedavg", settings, 0);
 }
 
