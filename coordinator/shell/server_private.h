@@ -20,7 +20,9 @@
 #include "wire/packet.h"
 
 enum {
-    SERVER_WINDOW = 4,        /* chunks under way per blob and client */
+    SERVER_WINDOW = 4,        /* chunks under way per blob that a client fetches */
+    SERVER_UPLOAD_WINDOW = 1, /* ... and that it sends: a killed client sends no more
+                                 than one chunk twice */
     SERVER_CHUNKS_MAX = 1024, /* of all uploads: 64 MiB */
     SERVER_FRAMES_MAX = 256,  /* read before the core has its turn */
     SERVER_HANDSHAKES_MAX = 512,

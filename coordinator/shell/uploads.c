@@ -47,7 +47,7 @@ server_uploads_forget(witan_server *self, uint32_t n)
     if (seat->connection != NULL) { /* they still come; then they are not wanted */
         uint32_t discard = seat->connection->discard + upload->in_flight;
         seat->connection->discard =
-            discard > 2 * SERVER_WINDOW ? 2 * SERVER_WINDOW : discard;
+            discard > 2 * SERVER_UPLOAD_WINDOW ? 2 * SERVER_UPLOAD_WINDOW : discard;
     }
     upload->in_flight = 0;
     upload->phase = SERVER_UPLOAD_NONE; /* stays in the queue for credit, if it is */
@@ -288,7 +288,8 @@ server_uploads_pump(witan_server *self)
         }
         upload->hungry = false;
         if (upload->phase != SERVER_UPLOAD_PULLING ||
-            upload->in_flight == SERVER_WINDOW || upload->asked == upload->row.total) {
+            upload->in_flight == SERVER_UPLOAD_WINDOW ||
+            upload->asked == upload->row.total) {
             continue;
         }
         witan_packet packet = {.kind = WITAN_PACKET_GET};

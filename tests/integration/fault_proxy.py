@@ -58,7 +58,7 @@ class FaultProxy:
         self.target, self.faults = target, faults
         self.random = random.Random(seed)
         self.counts = {"connections": 0, "chunks": 0, "stalls": 0, "resets": 0,
-                       "closes": 0, "silences": 0, "flips": 0, "bytes": 0}
+                       "closes": 0, "silences": 0, "flips": 0, "bytes": 0, "bytes_up": 0}
         self.cut = False            # True: nothing passes, new connections are refused
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
         self.port = self._listener.getsockname()[1]
@@ -126,6 +126,8 @@ class FaultProxy:
         faults, draw = self.faults, self.random.random
         self.counts["chunks"] += 1
         self.counts["bytes"] += len(data)
+        if pipe.source is connection.sockets[0]:
+            self.counts["bytes_up"] += len(data)
         connection.passed += len(data)
         ready = max(now + self.random.uniform(*faults.delay), pipe.free_at)
         if connection.passed > faults.spare_bytes:

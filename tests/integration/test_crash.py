@@ -16,6 +16,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from fault_proxy import FaultProxy, Faults  # noqa: E402
 from federation import SLOW, Federation, simulate  # noqa: E402
 
 SEED = int(os.environ.get("WITAN_SEED", time.time_ns() % 1000000))
@@ -111,6 +112,43 @@ class Crash(unittest.TestCase):
             self.check_digests(f)
         print(f"clients killed {kills} times; digests equal", flush=True)
         self.assertGreater(kills, 5)
+
+    def test_a_killed_client_goes_on_with_its_upload(self):
+        """400 kB over a slow line: after the kill the coordinator asks for what it lacks;
+        at most one chunk (64 KiB) is sent twice."""
+        public = os.path.join(self.temporary.name, "public.csv")
+        with open(public, "w", encoding="utf-8") as out:
+            out.write("x,y,kind\n")
+            for i in range(13000):
+                out.write(f"{i % 97},{i % 89},{i % 10}\n")
+        settings = {"rounds": 1, "clients": 1, "data.path": public, "data.label": "kind",
+                    "transfer.samples": 10000, "models": "linear", "extract.codec": "f32",
+                    "data.partition.key": "iid", "evaluate.every": 0, "round.absence": 0}
+        upload, chunk = 10000 * 10 * 4, 65536
+        with Federation(settings, root=self.temporary.name) as f:
+            f.start()
+            port = int(f.endpoint.rsplit(":", 1)[1])
+            with FaultProxy(("127.0.0.1", port), Faults(), SEED) as proxy:
+                f.enrol("site-a", "--data", public, "--label", "kind",
+                        endpoint=f"tcp://127.0.0.1:{proxy.port}")
+                client = f.run("site-a")
+                client.wait_line("training")
+                proxy.faults = Faults(rate=200_000)
+                sent = proxy.counts["bytes_up"]
+                while proxy.counts["bytes_up"] - sent < 0.4 * upload:
+                    time.sleep(0.005)
+                client.kill()
+                client.wait()
+                proxy.faults = Faults()
+                again = f.run("site-a")
+                f.finish(60)
+                sent = proxy.counts["bytes_up"] - sent
+            self.assertNotIn("training", again.text())
+            self.assertEqual(len(f.digests()), 1)
+        twice = sent - upload
+        print(f"killed at 40 % of an upload of {upload} bytes: {sent} bytes went up in all "
+              f"({twice} more, handshakes and framing included)", flush=True)
+        self.assertLess(twice, chunk + 30_000)
 
     def test_everybody_is_killed(self):
         draw = random.Random(SEED + 2)
