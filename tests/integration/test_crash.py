@@ -96,22 +96,23 @@ class Crash(unittest.TestCase):
     def test_clients_are_killed(self):
         draw = random.Random(SEED + 1)
         kills = 0
-        with Federation(BUSY, root=self.temporary.name) as f:
-            f.start()
-            names = f.members(BUSY["clients"])
-            for name in names:
-                f.run(name)
-            while f.coordinator.alive() and kills < 20:
-                time.sleep(draw.uniform(0.05, 0.6) * SLOW)
-                name = draw.choice(names)
-                f.clients[name].kill()
-                f.clients[name].wait()
-                kills += 1
-                f.run(name)
-            f.finish(120)
-            self.check_digests(f)
+        while kills < 20:
+            with Federation(BUSY, root=self.temporary.name) as f:
+                f.start()
+                names = f.members(BUSY["clients"])
+                for name in names:
+                    f.run(name)
+                f.coordinator.wait_line("round 1 of")
+                while f.coordinator.alive() and kills < 20:
+                    name = draw.choice(names)
+                    f.clients[name].kill()
+                    f.clients[name].wait()
+                    kills += 1
+                    f.run(name)
+                    time.sleep(draw.uniform(0.05, 0.6) * SLOW)
+                f.finish(120)
+                self.check_digests(f)
         print(f"clients killed {kills} times; digests equal", flush=True)
-        self.assertGreater(kills, 5)
 
     def test_a_killed_client_goes_on_with_its_upload(self):
         """400 kB over a slow line: after the kill the coordinator asks for what it lacks;
