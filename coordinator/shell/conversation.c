@@ -321,7 +321,7 @@ server_conversation(witan_server *self, server_connection *at,
             enrol(self, at, packet);
         } else {
             server_refuse(self, at, 0, WITAN_REASON_NOT_ENROLLED, 0,
-                          "this session is for ENROLL alone");
+                          "an enrolment says ENROLL alone");
         }
     } else if (packet->kind == WITAN_PACKET_ATTACH) {
         attach(self, at, packet);
