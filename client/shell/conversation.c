@@ -302,7 +302,9 @@ follow_link(node_talk *self, uint64_t now_ms)
         }
         break;
     case WITAN_LINK_REFUSED:
-        end(self, NODE_END_REFUSED);
+        /* Once in, it is the connection that broke: a damaged frame looks so too. */
+        end(self,
+            self->state == NODE_TALK_CONNECTING ? NODE_END_REFUSED : NODE_END_LOST);
         break;
     case WITAN_LINK_LOST:
         end(self, NODE_END_LOST);
