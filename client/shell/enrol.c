@@ -43,11 +43,13 @@ refused(enrolment *self, const witan_packet *packet)
         : reason == WITAN_REASON_VERSION ? "upgrade the older side"
         : reason == WITAN_REASON_FULL    ? "ask the coordinator's operator for a seat"
                                          : "ask the coordinator's operator";
-    return witan_diag_fail(
-        self->diag, WITAN_E_REFUSED, "%s: %s; %s", self->line->endpoint,
-        packet->is.refused.text[0] != '\0' ? packet->is.refused.text
-                                           : witan_packet_reason_text(reason),
-        advice);
+    if (packet->is.refused.text[0] != '\0') { /* the coordinator says what to do */
+        return witan_diag_fail(self->diag, WITAN_E_REFUSED, "%s: %s",
+                               self->line->endpoint, packet->is.refused.text);
+    }
+    return witan_diag_fail(self->diag, WITAN_E_REFUSED, "%s: %s; %s",
+                           self->line->endpoint, witan_packet_reason_text(reason),
+                           advice);
 }
 
 static void
