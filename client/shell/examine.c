@@ -169,13 +169,14 @@ look_at_clock(examination *self, const witan_welcome *welcome)
     }
     int64_t here = (int64_t)self->options->wall_s(self->options->context);
     int64_t ahead = here - (int64_t)(welcome->wall_ms / 1000);
-    bool far = ahead > CLOCK_S || ahead < -CLOCK_S;
-    add(self, far ? WITAN_FINDING_WARNING : WITAN_FINDING_GOOD, "clock",
-        far ? "this clock is %lld s ahead of the coordinator's; learning does not "
-              "mind, "
-              "but invitations expire by the clock"
-            : "%lld s ahead of the coordinator's",
-        (long long)ahead);
+    if (ahead > CLOCK_S || ahead < -CLOCK_S) {
+        add(self, WITAN_FINDING_WARNING, "clock",
+            "this clock is %lld s %s the coordinator's; learning does not mind, but "
+            "invitations expire by the clock",
+            (long long)(ahead < 0 ? -ahead : ahead), ahead < 0 ? "behind" : "ahead of");
+    } else {
+        add(self, WITAN_FINDING_GOOD, "clock", "agrees with the coordinator's");
+    }
 }
 
 static void
