@@ -83,6 +83,27 @@ opinions(foreign_model *self, size_t first, size_t count, float *x, float *p,
     return WITAN_OK;
 }
 
+/* softmax(z / T) of what is softmax(z): p^(1/T), normalised. */
+static void
+temper(const foreign_model *self, size_t count, float *p)
+{
+    const double temperature = self->base.study->plan.extract_temperature;
+    for (size_t i = 0; !(temperature == 1.0) && i < count; i++) {
+        float *row = p + i * self->classes, highest = 0.0f;
+        double sum = 0.0;
+        for (size_t c = 0; c < self->classes; c++) {
+            highest = row[c] > highest ? row[c] : highest;
+        }
+        for (size_t c = 0; c < self->classes; c++) { /* the highest becomes 1 */
+            row[c] = (float)pow((double)(row[c] / highest), 1.0 / temperature);
+            sum += (double)row[c];
+        }
+        for (size_t c = 0; c < self->classes; c++) {
+            row[c] = (float)((double)row[c] / sum);
+        }
+    }
+}
+
 static witan_status
 extract(node_model *base, uint8_t **bytes, size_t *size, witan_diag *diag)
 {
@@ -101,6 +122,9 @@ extract(node_model *base, uint8_t **bytes, size_t *size, witan_diag *diag)
         size_t left = self->rows - first;
         size_t count = left < PREDICT_ROWS ? left : PREDICT_ROWS;
         status = opinions(self, first, count, x, p, diag);
+        if (status == WITAN_OK) {
+            temper(self, count, p);
+        }
         if (status == WITAN_OK && plan->kind == WITAN_KNOWLEDGE_LOG_PROBABILITY) {
             for (size_t i = 0; i < count * self->classes; i++) {
                 p[i] = p[i] > 1e-14f ? logf(p[i]) : -32.0f;

@@ -154,6 +154,16 @@ enrol(witan_server *self, server_connection *at, const witan_packet *packet)
 
 /* --- attaching -------------------------------------------------------------------- */
 
+void
+server_ask_rotation(witan_server *self, server_connection *at)
+{
+    const witan_packet ask = {.kind = WITAN_PACKET_ROTATE_REQUEST};
+    if (self->seat[at->seat].peer.must_rotate && at->attached && !at->rotation_asked) {
+        at->rotation_asked = true;
+        server_send(self, at, &ask);
+    }
+}
+
 static void
 attach(witan_server *self, server_connection *at, const witan_packet *packet)
 {
@@ -183,11 +193,7 @@ attach(witan_server *self, server_connection *at, const witan_packet *packet)
     at->attached = true;
     memcpy(at->program, packet->is.attach.program, sizeof at->program);
     server_send(self, at, &plan);
-    if (seat->peer.must_rotate && !at->rotation_asked) {
-        const witan_packet ask = {.kind = WITAN_PACKET_ROTATE_REQUEST};
-        at->rotation_asked = true;
-        server_send(self, at, &ask);
-    }
+    server_ask_rotation(self, at);
 }
 
 static void

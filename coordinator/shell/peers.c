@@ -92,6 +92,9 @@ take_peers(witan_server *self, const witan_peer *list, size_t count)
             const witan_peer before = seat->peer;
             seat->peer = list[i];
             tell_changes(self, seat->held ? &before : NULL, &list[i]);
+            if (seat->held && seat->connection != NULL) {
+                server_ask_rotation(self, seat->connection);
+            }
             if (seat->note) { /* not written down yet */
                 memcpy(seat->peer.model, before.model, sizeof before.model);
                 memcpy(seat->peer.program, before.program, sizeof before.program);

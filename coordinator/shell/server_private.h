@@ -313,6 +313,8 @@ void server_sessions_free(witan_server *self);
 
 /* --- conversation.c: packets of an open session ----------------------------------- */
 
+/* Asks for a new transport key when `witan peers rotate` wants one, once a session. */
+void server_ask_rotation(witan_server *self, server_connection *at);
 void server_conversation(witan_server *self, server_connection *connection,
                          const witan_packet *packet);
 void server_refuse(witan_server *self, server_connection *connection, uint32_t round,

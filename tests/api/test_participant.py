@@ -87,7 +87,8 @@ class Participant(unittest.TestCase):
             self.assertEqual(len(f.digests()), 6)
 
     def test_mean_of_logits(self):
-        with Federation(self.settings(fusion__key="mean", fusion__combine="logit"),
+        with Federation(self.settings(fusion__key="mean", fusion__combine="logit",
+                                      extract__temperature=2),
                         root=self.root) as f:
             _, foreign = self.start(f)
             f.finish()

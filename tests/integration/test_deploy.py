@@ -121,6 +121,29 @@ class Deploy(unittest.TestCase):
             self.assertEqual(peers[names[0]]["state"], "revoked")
             self.assertFalse(peers[names[0]]["connected"])
 
+    def test_a_new_transport_key_while_working(self):
+        """`peers rotate` reaches a client that is connected; its key file changes, the
+        federation goes on, and the old key does not open the door any more."""
+        with Federation(SMALL, root=self.root, rounds=300, local__epochs=3) as f:
+            f.start()
+            names = f.members(2)
+            for name in names:
+                f.run(name)
+            f.coordinator.wait_line("round 3")
+            path = os.path.join(f.directory(names[0]), "identity.key")
+            with open(path, "rb") as file:
+                before = file.read()
+            witan("peers", "rotate", names[0], "--state", f.state)
+            end = time.monotonic() + 20 * SLOW
+            after = before
+            while after == before and time.monotonic() < end:
+                time.sleep(0.02)
+                with open(path, "rb") as file:
+                    after = file.read()
+            self.assertNotEqual(after, before, f.clients[names[0]].text())
+            f.finish()
+            self.assertEqual(f.digests(), simulate(f.settings, self.root))
+
     # --- stop and go on ---------------------------------------------------------------
     def test_sigterm_drains_and_a_restart_goes_on(self):
         with Federation(SMALL, root=self.root, rounds=60, local__epochs=2) as f:
