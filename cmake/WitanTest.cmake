@@ -1,5 +1,6 @@
 # witan_test(NAME SOURCE file.c ROOMS room... [LABELS l...] [TIMEOUT s])
 # One test program, one ctest entry. It links only the rooms it names.
+add_custom_target(threaded)
 function(witan_test name)
     cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCE;ROOMS;LABELS;LIBS" ${ARGN})
     add_executable(test_${name} ${ARG_SOURCE})
@@ -10,6 +11,9 @@ function(witan_test name)
     foreach(room IN LISTS ARG_ROOMS)
         target_link_libraries(test_${name} PRIVATE witan_${room})
     endforeach()
+    if("threads" IN_LIST ARG_LABELS)
+        add_dependencies(threaded test_${name}) # all that TSan looks at
+    endif()
     add_test(NAME ${name} COMMAND test_${name})
     if(NOT ARG_TIMEOUT)
         set(ARG_TIMEOUT 120)
