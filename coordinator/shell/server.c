@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "coordinator/shell/server_private.h"
 
@@ -183,13 +184,28 @@ open_door(witan_server *self, witan_diag *diag)
     return WITAN_OK;
 }
 
+/* Room for everybody to come again before the old connection is noticed to be gone, as
+ * far as file descriptors go; fewer than one for everybody is the door's to refuse. */
+static size_t
+connections_for(size_t clients)
+{
+    const size_t most = 2 * clients + 64, least = clients + 64, others = 512;
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_max == RLIM_INFINITY ||
+        files.rlim_max >= most + others) {
+        return most;
+    }
+    size_t room = files.rlim_max > others ? (size_t)files.rlim_max - others : 0;
+    return room > least ? room : least;
+}
+
 static witan_status
 take_memory(witan_server *self, witan_diag *diag)
 {
     const witan_allocator *a = self->allocator;
     size_t n = self->seats = self->config.clients;
     if (self->options.connections_max == 0) {
-        self->options.connections_max = 2 * n + 64;
+        self->options.connections_max = connections_for(n);
     }
     /* Those that broke are noticed after a while; meanwhile they have come again. */
     self->connections_max = 2 * self->options.connections_max;
