@@ -185,7 +185,8 @@ open_door(witan_server *self, witan_diag *diag)
 }
 
 /* Room for everybody to come again before the old connection is noticed to be gone, as
- * far as file descriptors go; fewer than one for everybody is the door's to refuse. */
+ * far as file descriptors go. One for everybody is the least: when not even that many
+ * files are allowed, the door refuses and says so. */
 static size_t
 connections_for(size_t clients)
 {

@@ -22,7 +22,7 @@ typedef struct witan_server_options {
     const char *advertise; /* endpoint for join lines; NULL: derived from listen */
     const witan_config *config; /* borrowed; NULL: the one of the state directory */
     uint32_t heartbeat_ms;      /* 0: 10,000; a peer is absent after three of them */
-    size_t connections_max;     /* 0: 2 * clients + 64 */
+    size_t connections_max;     /* 0: 2 * clients + 64, fewer if files are */
     /* SIGTERM and Ctrl-C count, nullable: 1 = drain (finish what is under way, open no
      * round), 2 = stop at once. */
     const volatile sig_atomic_t *stops;
