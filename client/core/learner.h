@@ -11,21 +11,16 @@
 #include <stdint.h>
 
 #include "base/clock.h"
+#include "client/core/release.h"
 #include "knowledge/soft_labels.h"
 #include "knowledge/statistics.h"
-#include "nn/learn.h"
-
-/* Rows of one data set by index. */
-typedef struct witan_part {
-    const witan_rows *rows;  /* borrowed */
-    const uint32_t *indices; /* [count] borrowed */
-    size_t count;
-} witan_part;
+#include "nn/network.h"
 
 /* What all clients of an experiment share; borrowed pointers. */
 typedef struct witan_learning_plan {
     uint64_t seed;
-    size_t rounds, classes;
+    size_t rounds, classes; /* classes: C, or the vocabulary */
+    size_t positions;       /* soft labels of a row: 1, or a window's length */
     size_t local_epochs, local_batch;
     witan_optimiser_config optimiser; /* one per client, shared by both phases */
     double extract_temperature;
@@ -36,27 +31,42 @@ typedef struct witan_learning_plan {
     witan_distill_loss distill_loss;
     size_t predict_batch;
     witan_part transfer;
-    const witan_clock *clock; /* nullable: timings are 0 */
+    witan_release_config release; /* swing: how soft labels are protected */
+    double private_clip;          /* DP-SGD: L2 norm of an example's gradient; 0: off */
+    double private_noise;         /* its noise multiplier */
+    const witan_clock *clock;     /* nullable: timings are 0 */
 } witan_learning_plan;
 
 /* What one client owns (or, for data, borrows). */
 typedef struct witan_client_state {
     uint32_t id;
-    witan_learner learner; /* blocks owned by whoever made them */
-    witan_part train;      /* private training part */
+    witan_network_learner learner;  /* blocks owned by whoever made them */
+    witan_part train;               /* private training part */
+    witan_release *release;         /* what scores are made from; NULL without scores,
+                                       owned by whoever made it */
+    const witan_soft_labels *heard; /* what was learned from last, for scores that
+                                       compare with it; NULL: nothing yet; borrowed */
+    /* Noise and secret sampling: NULL in a simulation, which draws from seeded streams
+     * of (seed, id, round, NOISE); the system's in a deployed client. */
+    const witan_noise_source *noise;
 } witan_client_state;
 
-/* A worker's scratch for one architecture: model workspaces, target and logit rows. */
+/* A worker's scratch for one architecture: model workspaces, target and logit rows.
+ * Rows of soft labels are decoded and made in blocks of at most predict_batch rows:
+ * [M * positions, C] of a word vocabulary never stands in memory as floats. */
 typedef struct witan_kit {
-    witan_bench *bench; /* owned */
-    float *rows;        /* [rows_room, classes] logits or targets, owned */
-    uint32_t *labels;   /* [predict_batch] owned */
+    witan_network_bench *bench; /* owned */
+    float *rows;                /* [predict_batch * positions, classes] owned */
+    uint32_t *labels;           /* [predict_batch * positions] owned */
+    double *scores;             /* [transfer rows * positions] privacy scores, owned;
+                                   NULL without scores */
 } witan_kit;
 
 /* train_rows: the largest private training part. */
 WITAN_NODISCARD witan_status witan_kit_init(witan_kit *self,
                                             const witan_learning_plan *plan,
-                                            const witan_model *model, size_t train_rows,
+                                            const witan_network *network,
+                                            size_t train_rows,
                                             const witan_allocator *allocator);
 void witan_kit_fini(witan_kit *self, const witan_allocator *allocator);
 
@@ -67,11 +77,13 @@ WITAN_NODISCARD witan_status witan_learner_train(witan_client_state *self,
                                                  witan_kit *kit, uint32_t round,
                                                  double *loss);
 
-/* Soft labels of the transfer set, softmax(z / extract_temperature), encoded into *out,
- * which the caller owns afterwards. Errors: E_MEMORY, E_NUMERIC. */
+/* Soft labels of the transfer set, softmax(z / extract_temperature) or as plan->release
+ * says, encoded into *out [M * positions, C], which the caller owns afterwards.
+ * The scores that were used stay in kit->scores until the next call; they never travel.
+ * Errors: E_MEMORY, E_NUMERIC. */
 WITAN_NODISCARD witan_status witan_learner_extract(witan_client_state *self,
                                                    const witan_learning_plan *plan,
-                                                   witan_kit *kit,
+                                                   witan_kit *kit, uint32_t round,
                                                    witan_soft_labels *out,
                                                    const witan_allocator *allocator);
 
@@ -82,7 +94,8 @@ WITAN_NODISCARD witan_status witan_learner_distill(witan_client_state *self,
                                                    const witan_soft_labels *fused,
                                                    double *loss);
 
-/* Scores of a labelled part; when `subset` [subset_count] is given, those positions of
+/* Scores of a labelled part, each position counting once (perplexity is the
+ * exponential of the loss); when `subset` [subset_count] is given, those positions of
  * the part are scored a second time into *subset_score (an own test part that is drawn
  * from the global one costs nothing more). Ascending positions. */
 WITAN_NODISCARD witan_status witan_learner_evaluate(

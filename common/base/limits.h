@@ -12,6 +12,7 @@
 #define WITAN_SAMPLES_MAX                                                              \
     ((size_t)1 << 31)                        /* rows of one data set; indices are u32  \
                                               */
+#define WITAN_TOKENS_MAX ((size_t)1 << 31)   /* tokens of one text */
 #define WITAN_FEATURES_MAX ((size_t)1 << 24) /* numbers in one row */
 #define WITAN_DATASET_BYTES_MAX ((size_t)1 << 36)
 #define WITAN_COLUMNS_MAX ((size_t)100000)  /* columns of a CSV file */

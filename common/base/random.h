@@ -24,9 +24,12 @@ typedef enum witan_purpose {
     WITAN_PURPOSE_DROPOUT_TRAIN = 6, /* dropout masks */
     WITAN_PURPOSE_DROPOUT_DISTILL = 7,
     WITAN_PURPOSE_PARTICIPATION = 8,
-    WITAN_PURPOSE_FAULT = 9,  /* simulated dropout and stragglers */
-    WITAN_PURPOSE_SPLIT = 10, /* train/test splits of one file */
-    WITAN_PURPOSE_NOISE = 11,
+    WITAN_PURPOSE_FAULT = 9,    /* simulated dropout and stragglers */
+    WITAN_PURPOSE_SPLIT = 10,   /* train/test splits of one file */
+    WITAN_PURPOSE_NOISE = 11,   /* on soft labels, in a simulation */
+    WITAN_PURPOSE_CANARY = 12,  /* drawing and planting canaries */
+    WITAN_PURPOSE_PRIVATE = 13, /* samples and noise of DP-SGD, in a simulation */
+    WITAN_PURPOSE_AUDIT = 14,   /* shadow splits, bootstrap, references */
 } witan_purpose;
 
 /* Client number of draws that belong to no client. */

@@ -36,7 +36,13 @@ typedef struct witan_config {
         witan_config_text label;
         double test_fraction;
         bool standardise;
-        size_t limit; /* training rows used, 0 = all */
+        size_t limit;  /* training rows used, 0 = all */
+        struct {       /* format text */
+            int unit;  /* witan_text_unit */
+            int group; /* witan_text_group */
+            size_t vocabulary, window;
+            double valid_fraction;
+        } text;
         struct {
             int key; /* witan_partition_kind */
             double alpha;
@@ -76,12 +82,37 @@ typedef struct witan_config {
             size_t step;
             double factor, minimum_lr;
         } schedule;
+        struct {          /* DP-SGD of local training */
+            double clip;  /* L2 norm of an example's gradient, 0: off */
+            double noise; /* multiplier */
+            double delta;
+        } privacy;
     } local;
 
     struct {
         double temperature; /* soft labels = softmax(z / temperature) */
-        int codec;          /* witan_codec: f32 | u16 */
+        int codec;          /* f32 | u16 | top */
+        size_t top;         /* classes of a row that travel, codec top */
     } extract;
+
+    struct { /* how soft labels are protected (client/core/release.h) */
+        double temperature_high; /* of a row with score 1 */
+        double gamma;
+        double clip; /* of centred logits, 0: none */
+        int noise;   /* witan_swing_noise */
+        double sigma;
+        int repair; /* witan_swing_repair */
+        int label;  /* witan_release_label */
+        double response;
+        bool gap;
+        int reference; /* witan_gap_reference */
+        double quantile;
+        bool rules;
+        size_t reach;
+        double density, radius;
+        size_t shards, epochs;
+        double delta; /* of the epsilon that is stated */
+    } swing;
 
     struct {
         int key;     /* index into witan_fusion_strategies() */
@@ -129,6 +160,11 @@ typedef struct witan_config {
         double seconds; /* wall time between resumable states; 0 = every round */
         bool models;    /* write final models as safetensors */
     } save;
+
+    struct {
+        bool record;  /* keep what `witan audit` looks at; canaries imply it */
+        size_t every; /* rounds between records; the last always; 0 = only it */
+    } audit;
 } witan_config;
 
 /* Defaults: the embedded experiment. Owns models. */

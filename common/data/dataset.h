@@ -25,6 +25,16 @@ typedef struct witan_dataset {
     size_t scales;  /* channels for images, columns for tables (channels == columns) */
     uint32_t *labels;   /* [samples] owned, or NULL */
     char **class_names; /* [classes] owned, or NULL when classes have no names */
+    /* Text: a row is a window of `length` + 1 tokens; its position t reads token t and
+     * is to predict token t + 1. Neither bytes nor values is then set, the shape is
+     * 1 x length x 1, and labels say which group (file, folder, speaker) the window is
+     * of; class_names name the groups. */
+    size_t length;      /* positions of a window; 0: not text */
+    size_t vocabulary;  /* V; tokens are < V */
+    char **token_names; /* [V] owned, escaped as data/text.h says */
+    uint32_t *tokens;   /* [token_count] owned */
+    size_t token_count; /* at most WITAN_TOKENS_MAX */
+    uint32_t *starts;   /* [samples] owned: first token of each window */
 } witan_dataset;
 
 /* Frees what it owns and zeroes it; NULL-safe fields, idempotent. */
@@ -39,6 +49,25 @@ size_t witan_dataset_features(const witan_dataset *self);
  * < samples. Signature of witan_rows.gather (nn/learn.h). */
 void witan_dataset_gather(const void *dataset, const uint32_t *indices, size_t count,
                           float *x, uint32_t *labels);
+
+/* Text: windows indices[0..count) to tokens [count, length + 1]. Signature of
+ * witan_rows.windows (nn/learn.h). */
+void witan_dataset_windows(const void *dataset, const uint32_t *indices, size_t count,
+                           uint32_t *tokens);
+
+/* What a model of these rows predicts: V of text, else classes. */
+size_t witan_dataset_outputs(const witan_dataset *self);
+/* Soft labels that a row has: `length` of text, else 1. */
+size_t witan_dataset_positions(const witan_dataset *self);
+
+/* Adds a row that a caller made (canaries): `features` [H*W*C] raw numbers of the set's
+ * kind (bytes as floats 0 to 255), or `tokens` [length + 1]; `label` < classes. Its
+ * index is the old `samples`. Errors: E_INVALID, E_LIMIT, E_MEMORY; self unchanged. */
+WITAN_NODISCARD witan_status witan_dataset_append(witan_dataset *self,
+                                                  const float *features,
+                                                  const uint32_t *tokens,
+                                                  uint32_t label,
+                                                  const witan_allocator *allocator);
 
 /* Per-channel mean and standard deviation of `self`, in double over all rows: sets
  * scale and shift so that gathered features have mean 0 and sd 1. A constant channel

@@ -36,6 +36,10 @@ typedef enum witan_partition_kind {
     WITAN_PARTITION_QUANTITY,
     /* Index lists from a directory; see witan_partition_config.path. */
     WITAN_PARTITION_FILE,
+    /* Whole classes (of text: files, folders, speakers), largest first: each goes to
+     * the client with the fewest rows so far, ties to the lower client, so that sizes
+     * are even. Needs at least as many classes as clients. */
+    WITAN_PARTITION_NATURAL,
 } witan_partition_kind;
 
 typedef struct witan_partition_config {

@@ -5,11 +5,15 @@
  * constant, for fusing by mean of logits).
  * Codecs: f32 (4 bytes a value); u16 fixed point (2 bytes): probability k/65535;
  * log-probability clipped to [-32, 0], -k * 32/65535. No NaN, infinity or denormal can
- * be expressed in u16.
+ * be expressed in u16. top-k, for large vocabularies: per row k pairs of u16 class and
+ * u16 mass, mass falling (ties: lower class first), the rest of 65535 is spread evenly
+ * over the other classes when it is decoded; probabilities only. k travels inside the
+ * codec's number.
  * Threads: immutable after encoding. */
 #ifndef WITAN_KNOWLEDGE_SOFT_LABELS_H
 #define WITAN_KNOWLEDGE_SOFT_LABELS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,10 +25,18 @@ typedef enum witan_knowledge_kind {
     WITAN_KNOWLEDGE_LOG_PROBABILITY,
 } witan_knowledge_kind;
 
-typedef enum witan_codec {
-    WITAN_CODEC_F32,
-    WITAN_CODEC_U16,
-} witan_codec;
+/* A codec with its parameter, as it travels: the kind in the low byte, k above it. */
+typedef uint32_t witan_codec;
+#define WITAN_CODEC_F32 ((witan_codec)0)
+#define WITAN_CODEC_U16 ((witan_codec)1)
+#define WITAN_CODEC_TOP_KIND ((witan_codec)2)
+#define WITAN_CODEC_TOP_MAX ((size_t)4096)
+/* top-k; k in [1, WITAN_CODEC_TOP_MAX]. */
+#define WITAN_CODEC_TOP(k) (WITAN_CODEC_TOP_KIND | (witan_codec)(k) << 8)
+/* k of a top-k codec, 0 of the others. */
+size_t witan_codec_top(witan_codec codec);
+/* Whether a number, perhaps a peer's, is a codec. */
+bool witan_codec_is_valid(uint32_t codec);
 
 typedef struct witan_soft_labels {
     witan_knowledge_kind kind;
@@ -54,6 +66,9 @@ void witan_soft_labels_fini(witan_soft_labels *self, const witan_allocator *allo
  * 65535 (largest remainders, told apart to 2^-15 of a step, ties to the lower class):
  * |error| < 1/65535 a value, and encoding what was decoded gives the same bytes.
  * u16 log-probabilities: nearest step, |error| <= 16/65535 within [-32, 0].
+ * top-k: the k largest of the row (ties to the lower class) as u16 of the row divided
+ * by its sum, each rounded down; encoding what was decoded gives the same bytes as long
+ * as the kept masses are above the spread rest. k > classes is E_INVALID in _new.
  * Cost O(count * C), no allocation.
  * Errors: E_NUMERIC (a value is not finite; a probability is negative; a u16 row of
  * probabilities sums to 0); the rows are then undefined. */
@@ -71,9 +86,15 @@ void witan_soft_labels_decode(const witan_soft_labels *self, size_t first, size_
 void witan_soft_labels_probabilities(const witan_soft_labels *self, size_t first,
                                      size_t count, float *p);
 
+/* top-k alone: the k classes and masses (as probabilities) of rows [first, first +
+ * count) into token, mass [count, k], for losses that never need all classes. */
+void witan_soft_labels_top(const witan_soft_labels *self, size_t first, size_t count,
+                           uint32_t *token, float *mass);
+
 /* Believes nothing: kind, codec, shape and size agree; every value is finite,
  * probabilities are >= 0 and rows sum to 1 within 1e-3, log-probabilities are <= 0 and
- * their exp-sum is within 1e-2 of 1. For bytes of a peer.
+ * their exp-sum is within 1e-2 of 1; top-k classes differ and are < classes, masses
+ * fall and sum to at most 65535. For bytes of a peer.
  * Errors: E_DATA naming the first bad row; messages carry no value of the knowledge. */
 WITAN_NODISCARD witan_status witan_soft_labels_check(const witan_soft_labels *self,
                                                      witan_diag *diag);

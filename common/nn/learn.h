@@ -19,6 +19,10 @@ typedef struct witan_rows {
     void (*gather)(const void *context, const uint32_t *indices, size_t count, float *x,
                    uint32_t *labels);
     const void *context;
+    /* Text, instead: windows of tokens, as witan_token_rows (sequence_learn.h) gathers
+     * them; NULL for rows of features. */
+    void (*windows)(const void *context, const uint32_t *indices, size_t count,
+                    uint32_t *tokens);
 } witan_rows;
 
 /* What a learner owns between calls; all pointers are borrowed by the functions. */

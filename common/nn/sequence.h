@@ -19,22 +19,6 @@
 
 #include "nn/model.h"
 
-typedef enum witan_cell {
-    WITAN_CELL_LSTM,
-    WITAN_CELL_GRU,
-    WITAN_CELL_TRANSFORMER,
-} witan_cell;
-
-typedef struct witan_sequence_spec {
-    char name[WITAN_MODEL_NAME_MAX]; /* as the person wrote it */
-    witan_cell cell;
-    size_t width; /* D: of the embedding and of every layer */
-    size_t layers;
-    size_t heads;   /* transformer: divides width */
-    size_t context; /* longest window, tokens */
-    double dropout; /* [0, 1): outputs of layers, or of a block's branches; zoo: 0 */
-} witan_sequence_spec;
-
 /* Parses a zoo name with optional numbers in parentheses:
  *   lstm, lstm(200), lstm(200,2), lstm(200,2,64)   width, layers, context
  *   gru, ...                                       the same

@@ -5,6 +5,7 @@
 #ifndef WITAN_NN_SPEC_H
 #define WITAN_NN_SPEC_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/limits.h"
@@ -40,10 +41,30 @@ enum {
     WITAN_MODEL_NAME_MAX = 64
 };
 
-/* The last layer need not be given: model_new appends dense(classes) unless the list
- * already ends in a dense layer with `classes` units. */
+typedef enum witan_cell {
+    WITAN_CELL_LSTM,
+    WITAN_CELL_GRU,
+    WITAN_CELL_TRANSFORMER,
+} witan_cell;
+
+/* A model of tokens (sequence.h). */
+typedef struct witan_sequence_spec {
+    char name[WITAN_MODEL_NAME_MAX]; /* as the person wrote it */
+    witan_cell cell;
+    size_t width; /* D: of the embedding and of every layer */
+    size_t layers;
+    size_t heads;   /* transformer: divides width */
+    size_t context; /* longest window, tokens */
+    double dropout; /* [0, 1): outputs of layers, or of a block's branches; zoo: 0 */
+} witan_sequence_spec;
+
+/* Of feature rows: a list of layers, of which the last need not be given: model_new
+ * appends dense(classes) unless the list already ends in a dense layer with `classes`
+ * units. Of tokens: `sequence`, and no layers. */
 typedef struct witan_model_spec {
-    char name[WITAN_MODEL_NAME_MAX]; /* as the person wrote it: "mlp(200)", "cnn" */
+    char name[WITAN_MODEL_NAME_MAX]; /* as the person wrote it: "mlp(200)", "lstm" */
+    bool reads_tokens;
+    witan_sequence_spec sequence; /* reads_tokens */
     size_t layers;
     witan_layer_spec layer[WITAN_LAYERS_MAX];
 } witan_model_spec;
@@ -69,6 +90,8 @@ WITAN_NODISCARD witan_status witan_model_spec_check(const witan_model_spec *spec
  *   resnet, resnet(16,1)
  *                 width, blocks per stage: 3x3 stem, 3 stages of residual blocks
  *                 with group norm at width, 2 width, 4 width; global average pool
+ *   lstm, gru, transformer
+ *                 models of tokens, as witan_sequence_parse (sequence.h) reads them
  * Errors: E_CONFIG with the nearest known name in `diag`. No allocation. */
 WITAN_NODISCARD witan_status witan_zoo_parse(witan_model_spec *out, const char *text,
                                              witan_diag *diag);

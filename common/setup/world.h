@@ -16,13 +16,24 @@
 typedef struct witan_world {
     const witan_fusion_ops *strategy; /* static storage */
     witan_dataset train, test;
+    witan_dataset valid; /* text: nobody trains on it, no score counts it; else empty */
     witan_dataset second; /* transfer set of its own; 0 samples when there is none */
+    witan_vocabulary vocabulary; /* text */
     witan_partition partition;
-    witan_rows train_rows, test_rows, second_rows;
+    witan_rows train_rows, test_rows, valid_rows, second_rows;
     uint32_t *test_order;   /* [test.samples] 0, 1, 2, ...; owned */
     uint32_t *second_order; /* [second.samples] as above; owned, NULL without second */
+    uint32_t *valid_order;  /* [valid.samples] as above; owned, NULL without */
     witan_part transfer;    /* of second or train; 0 rows when no knowledge travels */
-    char summary[512];      /* the data in one line, for a person */
+    /* What witan_world_plant (setup/canary_file.h) added; empty without canaries. */
+    uint32_t **planted; /* [clients] owned lists: a holder's whole training part */
+    size_t
+        *planted_count; /* [clients] rows at the end of that list that are canaries */
+    uint32_t *planted_transfer; /* the whole transfer part, probes last; owned */
+    size_t probes;
+    struct witan_probe *probe;  /* [probes] owned */
+    uint8_t planted_digest[32]; /* of the plan; zeros without */
+    char summary[512];          /* the data in one line, for a person */
 } witan_world;
 
 /* Loads the data, copies the training set's scale to a second one, and draws the
@@ -43,6 +54,10 @@ witan_part witan_world_private_part(const witan_world *self, size_t client);
  * partition.test_is_global: then its indices are positions in the global part too. */
 witan_part witan_world_own_test(const witan_world *self, size_t client);
 witan_part witan_world_global_test(const witan_world *self);
+/* 0 rows unless the data are text. */
+witan_part witan_world_validation(const witan_world *self);
+/* What a model of these data reads and predicts. */
+witan_input witan_world_input(const witan_world *self);
 
 /* The transfer set as it travels (data/package.h), with the training set's classes and
  * their names: a second set may have none, or others. Errors: as witan_package_write.
