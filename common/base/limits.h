@@ -9,6 +9,8 @@
 #define WITAN_CLIENTS_MAX ((size_t)100000)
 #define WITAN_ROUNDS_MAX ((size_t)1000000)
 #define WITAN_CLASSES_MAX ((size_t)65536)
+#define WITAN_TOP_MAX                                                                  \
+    ((size_t)4096) /* classes of a soft label that travel, codec top */
 #define WITAN_SAMPLES_MAX                                                              \
     ((size_t)1 << 31)                        /* rows of one data set; indices are u32  \
                                               */

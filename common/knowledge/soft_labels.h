@@ -30,8 +30,7 @@ typedef uint32_t witan_codec;
 #define WITAN_CODEC_F32 ((witan_codec)0)
 #define WITAN_CODEC_U16 ((witan_codec)1)
 #define WITAN_CODEC_TOP_KIND ((witan_codec)2)
-#define WITAN_CODEC_TOP_MAX ((size_t)4096)
-/* top-k; k in [1, WITAN_CODEC_TOP_MAX]. */
+/* top-k; k in [1, WITAN_TOP_MAX]. */
 #define WITAN_CODEC_TOP(k) (WITAN_CODEC_TOP_KIND | (witan_codec)(k) << 8)
 /* k of a top-k codec, 0 of the others. */
 size_t witan_codec_top(witan_codec codec);
