@@ -60,13 +60,14 @@ typedef struct witan_audit_labels {
     double gap_mean, gap_q99;   /* client surer than what it hears */
 } witan_audit_labels;
 
-typedef struct witan_audit_bound {
+/* Not witan_audit_bound, which is an attack's count in privacy/lower_bound.h. */
+typedef struct witan_audit_evidence {
     const char *method;   /* "one run", "two samples" */
     const char *place;    /* "teachers", "students", ... */
     const char *sentence; /* with unit, counts, delta, confidence, how thresholds were
                              paid for */
     double epsilon;       /* lower bound, nats; 0 when nothing was shown */
-} witan_audit_bound;
+} witan_audit_evidence;
 
 typedef struct witan_audit_claim {
     const char *sentence; /* of witan_privacy_claim_text, or why there is none */
@@ -119,7 +120,7 @@ typedef struct witan_audit_record {
     size_t labels_count;
     const witan_audit_labels *labels;
     size_t bounds;
-    const witan_audit_bound *bound;
+    const witan_audit_evidence *bound;
     size_t claims;
     const witan_audit_claim *claim;
     size_t limits; /* what the evidence does not show, one sentence each */
