@@ -59,6 +59,15 @@ static const char combinations[] =
     "- `participation` that asks less than one client; `round.minimum_clients` above "
     "the\n"
     "  number that is asked.\n"
+    "- `swing.noise` without `swing.sigma`, or the reverse; `swing.label` `votes` "
+    "without\n"
+    "  `swing.shards` of 2 or more and gaussian noise; `swing.shards` 1;\n"
+    "  `swing.temperature_high` below `extract.temperature` when rows are scored; "
+    "swing or\n"
+    "  `extract.codec` `top` with `fusion.combine` `logit`.\n"
+    "- Models of tokens and of features in one experiment; models of tokens with "
+    "another\n"
+    "  `distill.loss` than `kl`.\n"
     "- `round.late` `keep` without `round.deadline`.\n"
     "- `local.schedule.minimum_lr` above `local.optimizer.lr` under `cosine`.\n";
 
@@ -98,25 +107,28 @@ witan_config_document(witan_text *out)
         before = section;
     }
     witan_text_format(
-        out, "\n## Models\n\n"
-             "An entry of `models` is a name or an object. Names, with numbers in\n"
-             "parentheses: `linear`; `mlp(200)` or `mlp(256,128)`, the widths of the\n"
-             "hidden layers; `lenet`; `cnn(32,64,128)`, two convolutions and a dense\n"
-             "layer; `resnet(16,1)`, width and blocks per stage.\n\n"
-             "An object lists its layers; a dense layer with one unit per class is\n"
-             "added at the end:\n\n"
-             "```json\n"
-             "{\"name\": \"my-net\", \"layers\": [\n"
-             "  {\"kind\": \"convolution\", \"filters\": 16, \"kernel\": 3, "
-             "\"padding\": 1},\n"
-             "  {\"kind\": \"relu\"},\n"
-             "  {\"kind\": \"max-pool\", \"kernel\": 2},\n"
-             "  {\"kind\": \"residual\", \"layers\": [\n"
-             "    {\"kind\": \"convolution\", \"filters\": 16, \"kernel\": 3, "
-             "\"padding\": 1},\n"
-             "    {\"kind\": \"relu\"}]},\n"
-             "  {\"kind\": \"dense\", \"units\": 64}]}\n"
-             "```\n\n");
+        out,
+        "\n## Models\n\n"
+        "An entry of `models` is a name or an object. Names, with numbers in\n"
+        "parentheses: `linear`; `mlp(200)` or `mlp(256,128)`, the widths of the\n"
+        "hidden layers; `lenet`; `cnn(32,64,128)`, two convolutions and a dense\n"
+        "layer; `resnet(16,1)`, width and blocks per stage. Of text: `lstm(128,1)`\n"
+        "and `gru(128,1)`, width and layers; `transformer(128,4,4)`, width, blocks\n"
+        "and heads; a last number is the longest window.\n\n"
+        "An object lists its layers; a dense layer with one unit per class is\n"
+        "added at the end:\n\n"
+        "```json\n"
+        "{\"name\": \"my-net\", \"layers\": [\n"
+        "  {\"kind\": \"convolution\", \"filters\": 16, \"kernel\": 3, "
+        "\"padding\": 1},\n"
+        "  {\"kind\": \"relu\"},\n"
+        "  {\"kind\": \"max-pool\", \"kernel\": 2},\n"
+        "  {\"kind\": \"residual\", \"layers\": [\n"
+        "    {\"kind\": \"convolution\", \"filters\": 16, \"kernel\": 3, "
+        "\"padding\": 1},\n"
+        "    {\"kind\": \"relu\"}]},\n"
+        "  {\"kind\": \"dense\", \"units\": 64}]}\n"
+        "```\n\n");
     witan_config_document_layers(out);
     witan_text_format(out, "\nThe padding must be smaller than the kernel.\n\n%s",
                       combinations);

@@ -8,15 +8,21 @@
 _Static_assert(sizeof(size_t) == sizeof(uint64_t), "integers are 64 bits wide");
 
 /* In the order of the enums that config.h names. */
-static const char *const format_words[] = {"auto", "embedded", "idx", "cifar10",
-                                           "npy",  "npz",      "csv", NULL};
+static const char *const format_words[] = {"auto", "embedded", "idx",  "cifar10", "npy",
+                                           "npz",  "csv",      "text", NULL};
 static const char *const partition_words[] = {"iid",    "dirichlet", "dirichlet-client",
                                               "labels", "shards",    "quantity",
-                                              "file",   NULL};
+                                              "file",   "natural",   NULL};
+static const char *const unit_words[] = {"character", "word", NULL};
+static const char *const group_words[] = {"none", "file", "folder", "speaker", NULL};
 static const char *const own_test_words[] = {"holdout", "global", NULL};
 static const char *const optimizer_words[] = {"sgd", "adam", "adamw", NULL};
 static const char *const schedule_words[] = {"constant", "step", "cosine", NULL};
-static const char *const codec_words[] = {"f32", "u16", NULL};
+static const char *const codec_words[] = {"f32", "u16", "top", NULL};
+static const char *const noise_words[] = {"none", "gaussian", "laplace", NULL};
+static const char *const repair_words[] = {"project", "clamp", "floor", NULL};
+static const char *const label_words[] = {"soft", "sampled", "response", "votes", NULL};
+static const char *const reference_words[] = {"public", "heard", NULL};
 static const char *const fusion_words[] = {"local",  "mean",        "knfu",
                                            "fedavg", "centralised", NULL};
 static const char *const combine_words[] = {"probability", "logit", NULL};
@@ -67,6 +73,15 @@ static const witan_config_key keys[] = {
     {KEY(data.standardise, "true", "scale features to mean 0 and deviation 1, fitted on the training rows"), PLAIN},
     {KEY(data.limit, "0", "use only this many training rows; 0: all"),
      RANGE(0, WITAN_SAMPLES_MAX, "rows")},
+    {KEY(data.text.unit, "character", "text: what a token is"), WORDS(unit_words), .later = true},
+    {KEY(data.text.group, "none", "text: what the natural partition deals and Dirichlet counts as classes"),
+     WORDS(group_words), .later = true},
+    {KEY(data.text.vocabulary, "5000", "text by word: the most frequent so many words; the others are <unk>"),
+     RANGE(2, WITAN_CLASSES_MAX, "words"), .later = true},
+    {KEY(data.text.window, "64", "text: tokens that a row predicts"),
+     RANGE(1, WITAN_CONTEXT_MAX, "positions"), .later = true},
+    {KEY(data.text.valid_fraction, "0.05", "text: share of each group that nobody trains on and no score counts; audits draw from it"),
+     RANGE(0, 1, ""), .below = true, .later = true},
     {KEY(data.partition.key, "dirichlet", "who holds which rows"), WORDS(partition_words)},
     {KEY(data.partition.alpha, "0.5", "dirichlet, dirichlet-client, quantity: concentration; small is uneven"),
      RANGE(1e-6, 1e6, "")},
@@ -113,11 +128,54 @@ static const witan_config_key keys[] = {
      RANGE(0, 1, ""), .above = true},
     {KEY(local.schedule.minimum_lr, "0", "cosine: learning rate of the last round"),
      RANGE(0, 1000, "")},
+    {KEY(local.privacy.clip, "0", "DP-SGD of local training: largest L2 norm of one example's gradient; 0: off"),
+     RANGE(0, 1e9, ""), .later = true},
+    {KEY(local.privacy.noise, "1", "DP-SGD: noise multiplier, deviation of the noise over the clip"),
+     RANGE(0, 1e6, ""), .later = true},
+    {KEY(local.privacy.delta, "1e-05", "DP-SGD: delta of the epsilon that is stated"),
+     RANGE(0, 1, ""), .above = true, .below = true, .later = true},
 
     {KEY(extract.temperature, "1", "soft labels are softmax(logits / temperature)"),
      RANGE(0.01, 1000, "")},
-    {KEY(extract.codec, "u16", "how soft labels travel: 4-byte floats or 2-byte fixed point"),
+    {KEY(extract.codec, "u16", "how soft labels travel: 4-byte floats, 2-byte fixed point, or the largest alone with the rest as one mass"),
      WORDS(codec_words)},
+    {KEY(extract.top, "32", "top: classes of a row that travel"),
+     RANGE(1, WITAN_TOP_MAX, "classes"), .later = true},
+
+    {KEY(swing.temperature_high, "8", "temperature of a row with privacy score 1; extract.temperature is that of score 0"),
+     RANGE(0.01, 1e6, ""), .later = true},
+    {KEY(swing.gamma, "1", "temperature = low (high / low)^(score^gamma)"),
+     RANGE(0, 100, ""), .above = true, .later = true},
+    {KEY(swing.clip, "0", "centred logits are clipped to +- this before tempering; 0: not"),
+     RANGE(0, 1e6, ""), .later = true},
+    {KEY(swing.noise, "none", "noise on soft labels, drawn once per client, row and round"),
+     WORDS(noise_words), .later = true},
+    {KEY(swing.sigma, "0", "deviation (gaussian) or scale (laplace) of the noise on each probability"),
+     RANGE(0, 1e6, ""), .later = true},
+    {KEY(swing.repair, "project", "how a noisy row becomes a soft label again: nearest point of the simplex, or negatives to 0, or to 1e-6"),
+     WORDS(repair_words), .later = true},
+    {KEY(swing.label, "soft", "what is said: the soft label, a class drawn from it, its largest class by randomised response, or a noisy vote of shards"),
+     WORDS(label_words), .later = true},
+    {KEY(swing.response, "0.5", "response: probability that a uniform class is said"),
+     RANGE(0, 1, ""), .above = true, .later = true},
+    {KEY(swing.gap, "false", "score rows by how much surer the client is than a reference"), PLAIN, .later = true},
+    {KEY(swing.reference, "public", "gap: models that learned the transfer text alone (text), or what was last learned from"),
+     WORDS(reference_words), .later = true},
+    {KEY(swing.quantile, "0.95", "gap: the transfer row at this quantile of the gap scores 1/2"),
+     RANGE(0.5, 1, ""), .above = true, .below = true, .later = true},
+    {KEY(swing.rules, "false", "text: score digit runs and identifiers 1"), PLAIN, .later = true},
+    {KEY(swing.reach, "2", "rules: positions after such a run that count too"),
+     RANGE(0, WITAN_CONTEXT_MAX, "positions"), .later = true},
+    {KEY(swing.density, "0", "score rows with few private rows near them: exp(-neighbours / this); 0: off"),
+     RANGE(0, 1e9, "rows"), .later = true},
+    {KEY(swing.radius, "1", "density: how near, in scaled features"),
+     RANGE(0, 1e9, ""), .above = true, .later = true},
+    {KEY(swing.shards, "0", "score rows on which models of disjoint shards of the private rows disagree; 0: off"),
+     RANGE(0, 1000, "shards"), .later = true},
+    {KEY(swing.epochs, "3", "passes over their rows of reference and shard models"),
+     RANGE(1, 1e6, "epochs"), .later = true},
+    {KEY(swing.delta, "1e-05", "delta of the epsilon that is stated for noise on soft labels"),
+     RANGE(0, 1, ""), .above = true, .below = true, .later = true},
 
     {KEY(fusion.key, "knfu", "strategy that decides who listens to whom"), WORDS(fusion_words)},
     {KEY(fusion.combine, "probability", "average soft labels, or their logarithms"),
@@ -174,6 +232,10 @@ static const witan_config_key keys[] = {
     {KEY(save.seconds, "30", "time between resumable states; 0: after every round"),
      RANGE(0, 1e9, "seconds")},
     {KEY(save.models, "true", "write the final models"), PLAIN},
+
+    {KEY(audit.record, "false", "keep the models and soft labels that witan audit looks at; --canaries implies it"), PLAIN, .later = true},
+    {KEY(audit.every, "0", "rounds between such records; the last round always; 0: only it"),
+     RANGE(0, WITAN_ROUNDS_MAX, "rounds"), .later = true},
 };
 /* clang-format on */
 enum {

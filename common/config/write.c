@@ -53,9 +53,22 @@ is_default(const witan_config_key *key, const witan_config *config)
 {
     const void *place = witan_config_key_value(key, config);
     double initial = strtod(key->initial, NULL);
-    WITAN_ASSERT(key->type == WITAN_KEY_INTEGER || key->type == WITAN_KEY_NUMBER);
-    return key->type == WITAN_KEY_INTEGER ? (double)*(const uint64_t *)place == initial
-                                          : *(const double *)place == initial;
+    switch (key->type) {
+    case WITAN_KEY_INTEGER:
+        return (double)*(const uint64_t *)place == initial;
+    case WITAN_KEY_NUMBER:
+        return *(const double *)place == initial;
+    case WITAN_KEY_FLAG:
+        return *(const bool *)place == (strcmp(key->initial, "true") == 0);
+    case WITAN_KEY_CHOICE:
+        return strcmp(key->words[*(const int *)place], key->initial) == 0;
+    case WITAN_KEY_TEXT:
+        return strcmp(place, key->initial) == 0;
+    case WITAN_KEY_MODELS:
+        break;
+    }
+    WITAN_ASSERT(false); /* the list of models was always part of a digest */
+    return false;
 }
 
 static void
