@@ -4,6 +4,7 @@
 
 #include "base/digest.h"
 #include "data/package.h"
+#include "setup/canary_file.h"
 #include "setup/setup.h"
 
 static witan_status
@@ -11,7 +12,7 @@ check_second(const witan_world *self, const witan_config *config, witan_diag *di
 {
     const witan_dataset *train = &self->train, *second = &self->second;
     if (second->height != train->height || second->width != train->width ||
-        second->channels != train->channels) {
+        second->channels != train->channels || second->length != train->length) {
         return witan_diag_fail(
             diag, WITAN_E_DATA,
             "transfer.path: rows of %zux%zux%zu do not fit the %zux%zux%zu of "
@@ -34,7 +35,15 @@ load_data(witan_world *self, const witan_config *config,
 {
     witan_data_source source;
     witan_setup_source(&source, config);
-    WITAN_TRY(witan_data_load(&self->train, &self->test, &source, allocator, diag));
+    WITAN_TRY(witan_data_load_parts(&self->train, &self->valid, &self->test, &source,
+                                    allocator, diag));
+    if (self->train.length != 0) {
+        source.text.known = (const char *const *)self->train.token_names;
+        source.text.known_count = self->train.vocabulary;
+        WITAN_TRY(witan_vocabulary_from_names(
+            &self->vocabulary, source.text.unit, source.text.known,
+            source.text.known_count, allocator, diag));
+    }
     witan_data_describe(self->summary, sizeof self->summary, &source, &self->train,
                         &self->test);
     if (config->transfer.path[0] == '\0' ||
@@ -42,11 +51,14 @@ load_data(witan_world *self, const witan_config *config,
         return WITAN_OK;
     }
     witan_dataset ignored = {0};
+    const witan_text_options text = source.text;
     witan_setup_transfer_source(&source, config);
+    source.text.known = text.known;
+    source.text.known_count = text.known_count;
     WITAN_TRY(witan_data_load(&self->second, &ignored, &source, allocator, diag));
     witan_dataset_fini(&ignored, allocator);
     WITAN_TRY(check_second(self, config, diag));
-    return config->data.standardise
+    return config->data.standardise && self->train.length == 0
                ? witan_dataset_copy_scale(&self->second, &self->train, allocator, diag)
                : WITAN_OK;
 }
@@ -75,6 +87,9 @@ make_partition(witan_world *self, const witan_config *config,
     witan_setup_partition(&partition, config);
     WITAN_TRY(witan_partition_make(&self->partition, &partition, &self->train,
                                    &self->test, allocator, diag));
+    if (self->valid.samples != 0) {
+        WITAN_TRY(make_order(&self->valid_order, self->valid.samples, allocator, diag));
+    }
     return make_order(&self->test_order, self->test.samples, allocator, diag);
 }
 
@@ -111,11 +126,16 @@ witan_world_load(witan_world *out, const witan_config *config,
 {
     *out = (witan_world){
         .strategy = witan_fusion_strategies()[config->fusion.key],
-        .train_rows = {witan_dataset_gather, &out->train},
-        .test_rows = {witan_dataset_gather, &out->test},
-        .second_rows = {witan_dataset_gather, &out->second},
     };
     witan_status status = load_data(out, config, allocator, diag);
+    if (status == WITAN_OK) {
+        out->train_rows = witan_setup_rows(&out->train);
+        out->test_rows = witan_setup_rows(&out->test);
+        out->valid_rows = witan_setup_rows(&out->valid);
+        out->second_rows = witan_setup_rows(&out->second);
+        witan_input input = witan_world_input(out);
+        status = witan_setup_check(config, &input, diag);
+    }
     if (status == WITAN_OK) {
         status = make_partition(out, config, allocator, diag);
     }
@@ -131,11 +151,21 @@ witan_world_load(witan_world *out, const witan_config *config,
 void
 witan_world_fini(witan_world *self, const witan_allocator *allocator)
 {
+    for (size_t n = 0; self->planted != NULL && n < self->partition.clients; n++) {
+        witan_free(allocator, self->planted[n]);
+    }
+    witan_free(allocator, self->planted);
+    witan_free(allocator, self->planted_count);
+    witan_free(allocator, self->planted_transfer);
+    witan_free(allocator, self->probe);
     witan_partition_fini(&self->partition, allocator);
+    witan_vocabulary_fini(&self->vocabulary, allocator);
     witan_dataset_fini(&self->train, allocator);
+    witan_dataset_fini(&self->valid, allocator);
     witan_dataset_fini(&self->test, allocator);
     witan_dataset_fini(&self->second, allocator);
     witan_free(allocator, self->test_order);
+    witan_free(allocator, self->valid_order);
     witan_free(allocator, self->second_order);
     memset(self, 0, sizeof *self);
 }
@@ -144,6 +174,10 @@ witan_part
 witan_world_private_part(const witan_world *self, size_t client)
 {
     const witan_indices *held = &self->partition.train[client];
+    if (self->planted != NULL && self->planted[client] != NULL) {
+        return (witan_part){&self->train_rows, self->planted[client],
+                            held->count + self->planted_count[client]};
+    }
     return (witan_part){&self->train_rows, held->items, held->count};
 }
 
@@ -160,6 +194,18 @@ witan_part
 witan_world_global_test(const witan_world *self)
 {
     return (witan_part){&self->test_rows, self->test_order, self->test.samples};
+}
+
+witan_part
+witan_world_validation(const witan_world *self)
+{
+    return (witan_part){&self->valid_rows, self->valid_order, self->valid.samples};
+}
+
+witan_input
+witan_world_input(const witan_world *self)
+{
+    return witan_setup_input(&self->train);
 }
 
 witan_status
@@ -190,6 +236,13 @@ witan_world_digest(const witan_world *self, const witan_text *config, uint8_t ou
     if (self->second.samples != 0) {
         witan_dataset_digest(&self->second, part);
         witan_digest_update(&digest, part, sizeof part);
+    }
+    if (self->valid.samples != 0) {
+        witan_dataset_digest(&self->valid, part);
+        witan_digest_update(&digest, part, sizeof part);
+    }
+    if (self->planted != NULL) {
+        witan_digest_update(&digest, self->planted_digest, sizeof self->planted_digest);
     }
     witan_digest_final(&digest, out);
 }

@@ -10,6 +10,7 @@
 #include "config/config.h"
 #include "data/dataset.h"
 #include "data/partition.h"
+#include "data/text.h"
 #include "fusion/fusion.h"
 
 /* Its rows and parts point into it: it must not move or be copied after loading. */
