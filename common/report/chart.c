@@ -9,35 +9,26 @@
 #include "report/html.h"
 
 enum {
-    LEFT = 44,
-    RIGHT = 18, /* half of the last number below the axis */
-    TOP = 12,
-    BOTTOM = 34,
     CURVES_HEIGHT = 290,
     GAIN_HEIGHT = 230,
     POINTS_MAX = 200, /* rounds drawn */
     TICKS_WANTED = 5,
 };
 
-/* Data ranges and where they lie in the picture. */
-typedef struct frame {
-    double x0, x1, y0, y1;
-    double height;
-} frame;
-
-static double
-x_of(const frame *self, double x)
+double
+witan_frame_x(const witan_frame *self, double x)
 {
     double span = self->x1 > self->x0 ? self->x1 - self->x0 : 1.0;
-    double wide = WITAN_PICTURE_WIDTH - LEFT - RIGHT;
-    return LEFT + wide * (self->x1 > self->x0 ? (x - self->x0) / span : 0.5);
+    double wide = WITAN_PICTURE_WIDTH - WITAN_FRAME_LEFT - WITAN_FRAME_RIGHT;
+    return WITAN_FRAME_LEFT +
+           wide * (self->x1 > self->x0 ? (x - self->x0) / span : 0.5);
 }
 
-static double
-y_of(const frame *self, double y)
+double
+witan_frame_y(const witan_frame *self, double y)
 {
-    double high = self->height - TOP - BOTTOM;
-    return TOP + high * (1.0 - (y - self->y0) / (self->y1 - self->y0));
+    double high = self->height - WITAN_FRAME_TOP - WITAN_FRAME_BOTTOM;
+    return WITAN_FRAME_TOP + high * (1.0 - (y - self->y0) / (self->y1 - self->y0));
 }
 
 double
@@ -49,9 +40,8 @@ witan_html_step(double span, int wanted)
     return power * (lead <= 1.0 ? 1.0 : lead <= 2.0 ? 2.0 : lead <= 5.0 ? 5.0 : 10.0);
 }
 
-/* Widens y0, y1 to whole steps; returns the step. */
-static double
-round_range(frame *self)
+double
+witan_frame_round(witan_frame *self)
 {
     if (!(self->y1 - self->y0 > 1e-9)) {
         self->y0 -= 0.01;
@@ -63,56 +53,66 @@ round_range(frame *self)
     return step;
 }
 
-static void
-open_picture(witan_text *out, const frame *self, const char *title)
+void
+witan_frame_open(witan_text *out, const witan_frame *self, const char *title)
 {
     witan_text_format(out,
                       "<svg viewBox=\"0 0 %d %.0f\" role=\"img\" aria-label=\"%s\">\n",
                       (int)WITAN_PICTURE_WIDTH, self->height, title);
 }
 
-/* Lines and numbers of the vertical axis, accuracy in percent or percentage points. */
-static void
-draw_y_axis(witan_text *out, const frame *self, double step, bool points)
+void
+witan_frame_y_axis(witan_text *out, const witan_frame *self, double step, double scale,
+                   bool sign)
 {
-    int decimals = step < 0.00999 ? 1 : 0;
+    int decimals = 0;
     int count = (int)lround((self->y1 - self->y0) / step);
+    for (double shown = step * scale; shown < 0.999 && decimals < 6; shown *= 10.0) {
+        decimals++;
+    }
     for (int i = 0; i <= count; i++) {
         double value = self->y0 + i * step;
-        double y = y_of(self, value);
-        bool zero = points && fabs(value) < step / 2.0;
+        double y = witan_frame_y(self, value);
+        bool zero = fabs(value) < step / 2.0;
         witan_text_format(
             out,
             "<line class=\"%s\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>"
             "<text class=\"ty\" x=\"%d\" y=\"%.1f\">",
-            zero ? "zero" : "grid", (int)LEFT, (int)WITAN_PICTURE_WIDTH - RIGHT, y, y,
-            (int)LEFT - 6, y + 4.0);
+            zero && sign ? "zero" : "grid", (int)WITAN_FRAME_LEFT,
+            (int)WITAN_PICTURE_WIDTH - WITAN_FRAME_RIGHT, y, y,
+            (int)WITAN_FRAME_LEFT - 6, y + 4.0);
         if (zero) {
             witan_text_format(out, "0");
         } else {
             witan_text_format(out, "%s%.*f",
                               value < 0.0 ? "\u2212"
-                              : points    ? "+"
+                              : sign      ? "+"
                                           : "",
-                              decimals, fabs(100.0 * value));
+                              decimals, fabs(scale * value));
         }
         witan_text_format(out, "</text>\n");
     }
 }
 
-static void
-draw_x_axis(witan_text *out, const frame *self, const char *label)
+void
+witan_frame_x_axis(witan_text *out, const witan_frame *self, const char *label)
 {
     double step = self->x1 > self->x0 ? witan_html_step(self->x1 - self->x0, 8) : 1.0;
-    double y = self->height - BOTTOM;
+    double y = self->height - WITAN_FRAME_BOTTOM;
     step = step < 1.0 ? 1.0 : step;
     for (double x = step * ceil(self->x0 / step); x <= self->x1 + 1e-9; x += step) {
         witan_text_format(out, "<text class=\"tx\" x=\"%.1f\" y=\"%.1f\">%.0f</text>",
-                          x_of(self, x), y + 15.0, x);
+                          witan_frame_x(self, x), y + 15.0, x);
     }
+    witan_frame_x_label(out, self, label);
+}
+
+void
+witan_frame_x_label(witan_text *out, const witan_frame *self, const char *label)
+{
     witan_text_format(out, "<text class=\"tl\" x=\"%d\" y=\"%.0f\">%s</text>\n",
-                      (LEFT + WITAN_PICTURE_WIDTH - RIGHT) / 2, self->height - 4.0,
-                      label);
+                      (WITAN_FRAME_LEFT + WITAN_PICTURE_WIDTH - WITAN_FRAME_RIGHT) / 2,
+                      self->height - 4.0, label);
 }
 
 /* ---- accuracy by round ----------------------------------------------------------- */
@@ -151,8 +151,8 @@ statistic_of(const witan_run_record *run, const witan_curves *curves, size_t rou
     return curves->global ? &record->global_after : &record->own_after;
 }
 
-static void
-widen(frame *self, double value)
+void
+witan_frame_widen(witan_frame *self, double value)
 {
     if (isfinite(value)) {
         self->y0 = value < self->y0 ? value : self->y0;
@@ -201,7 +201,7 @@ fill_band(bands *self, size_t at, const double *accuracy, size_t clients,
 /* `values[i * stride]` at the drawn rounds; gaps are bridged. Returns the points drawn.
  */
 static void
-draw_line(witan_text *out, const frame *self, const witan_run_record *run,
+draw_line(witan_text *out, const witan_frame *self, const witan_run_record *run,
           const points *at, const double *values, const char *class)
 {
     size_t drawn = 0;
@@ -209,8 +209,8 @@ draw_line(witan_text *out, const frame *self, const witan_run_record *run,
     witan_text_format(out, "<polyline class=\"%s\" points=\"", class);
     for (size_t i = 0; i < at->count; i++) {
         if (isfinite(values[i])) {
-            x = x_of(self, (double)run->rounds[at->round[i]].round + 1.0);
-            y = y_of(self, values[i]);
+            x = witan_frame_x(self, (double)run->rounds[at->round[i]].round + 1.0);
+            y = witan_frame_y(self, values[i]);
             witan_text_format(out, "%s%.1f,%.1f", drawn++ == 0 ? "" : " ", x, y);
         }
     }
@@ -223,7 +223,7 @@ draw_line(witan_text *out, const frame *self, const witan_run_record *run,
 }
 
 static void
-draw_clients(witan_text *out, const frame *self, const witan_run_record *run,
+draw_clients(witan_text *out, const witan_frame *self, const witan_run_record *run,
              const witan_kinds *kinds, const points *at, const witan_curves *curves)
 {
     double values[POINTS_MAX];
@@ -249,7 +249,7 @@ draw_clients(witan_text *out, const frame *self, const witan_run_record *run,
 }
 
 static void
-draw_band(witan_text *out, const frame *self, const witan_run_record *run,
+draw_band(witan_text *out, const witan_frame *self, const witan_run_record *run,
           const witan_kinds *kinds, const points *at, const bands *band)
 {
     char class[16];
@@ -258,9 +258,10 @@ draw_band(witan_text *out, const frame *self, const witan_run_record *run,
         size_t p = i < at->count ? i : 2 * at->count - 1 - i;
         double value = i < at->count ? band->high[p] : band->low[p];
         if (isfinite(value)) {
-            witan_text_format(out, "%.1f,%.1f ",
-                              x_of(self, (double)run->rounds[at->round[p]].round + 1.0),
-                              y_of(self, value));
+            witan_text_format(
+                out, "%.1f,%.1f ",
+                witan_frame_x(self, (double)run->rounds[at->round[p]].round + 1.0),
+                witan_frame_y(self, value));
         }
     }
     witan_text_format(out, "\"/>\n");
@@ -272,37 +273,39 @@ draw_band(witan_text *out, const frame *self, const witan_run_record *run,
 }
 
 static void
-draw_reference(witan_text *out, const frame *self, double reference)
+draw_reference(witan_text *out, const witan_frame *self, double reference)
 {
     if (isfinite(reference)) {
-        double y = y_of(self, reference);
+        double y = witan_frame_y(self, reference);
         witan_text_format(out,
                           "<line class=\"reference\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" "
                           "y2=\"%.1f\"><title>local only, mean: %s %%</title></line>\n",
-                          (int)LEFT, (int)WITAN_PICTURE_WIDTH - RIGHT, y, y,
+                          (int)WITAN_FRAME_LEFT,
+                          (int)WITAN_PICTURE_WIDTH - WITAN_FRAME_RIGHT, y, y,
                           witan_shown_percent(reference).text);
     }
 }
 
 /* Range of all that will be drawn. */
 static void
-find_range(frame *self, const witan_run_record *run, const points *at,
+find_range(witan_frame *self, const witan_run_record *run, const points *at,
            const witan_curves *curves, const bands *band, const double *mean)
 {
     self->y0 = (double)INFINITY;
     self->y1 = -(double)INFINITY;
     for (size_t i = 0; i < at->count; i++) {
-        widen(self, mean[i]);
+        witan_frame_widen(self, mean[i]);
         if (band != NULL) {
-            widen(self, band->low[i]);
-            widen(self, band->high[i]);
+            witan_frame_widen(self, band->low[i]);
+            witan_frame_widen(self, band->high[i]);
         } else {
             for (size_t n = 0; curves->by_round != NULL && n < run->clients; n++) {
-                widen(self, curves->by_round[at->round[i] * run->clients + n]);
+                witan_frame_widen(self,
+                                  curves->by_round[at->round[i] * run->clients + n]);
             }
         }
     }
-    widen(self, curves->reference);
+    witan_frame_widen(self, curves->reference);
 }
 
 void
@@ -313,7 +316,7 @@ witan_html_curves(witan_text *out, const witan_run_record *run,
     double mean[POINTS_MAX];
     double *sorted = NULL;
     bands *band = NULL;
-    frame self = {.height = CURVES_HEIGHT};
+    witan_frame self = {.height = CURVES_HEIGHT};
     choose_points(&at, run);
     if (curves->by_round != NULL && run->clients > WITAN_CURVES_MAX) {
         band = witan_alloc(out->allocator, 1, sizeof *band);
@@ -336,12 +339,12 @@ witan_html_curves(witan_text *out, const witan_run_record *run,
     if (!(self.y1 >= self.y0)) {
         witan_text_format(out, "<p class=\"none\">No evaluation took place.</p>");
     } else {
-        double step = round_range(&self);
+        double step = witan_frame_round(&self);
         self.x0 = at.count == 1 ? (double)run->rounds[at.round[0]].round + 1.0 : 1.0;
         self.x1 = (double)run->rounds[at.round[at.count - 1]].round + 1.0;
-        open_picture(out, &self, curves->title);
-        draw_y_axis(out, &self, step, false);
-        draw_x_axis(out, &self, "round");
+        witan_frame_open(out, &self, curves->title);
+        witan_frame_y_axis(out, &self, step, 100.0, false);
+        witan_frame_x_axis(out, &self, "round");
         if (band != NULL) {
             draw_band(out, &self, run, kinds, &at, band);
         } else if (curves->by_round != NULL) {
@@ -377,16 +380,18 @@ compare_bars(const void *a, const void *b)
 }
 
 static void
-draw_bars(witan_text *out, const frame *self, const bar *bars, size_t count,
+draw_bars(witan_text *out, const witan_frame *self, const bar *bars, size_t count,
           const witan_run_record *run, const witan_kinds *kinds)
 {
     size_t drawn = count < WITAN_BARS_MAX ? count : WITAN_BARS_MAX;
-    double pitch = (double)(WITAN_PICTURE_WIDTH - LEFT - RIGHT) / (double)drawn;
+    double pitch =
+        (double)(WITAN_PICTURE_WIDTH - WITAN_FRAME_LEFT - WITAN_FRAME_RIGHT) /
+        (double)drawn;
     double wide = pitch > 40.0 ? 32.0 : pitch * 0.8;
-    double zero = y_of(self, 0.0);
+    double zero = witan_frame_y(self, 0.0);
     for (size_t i = 0; i < drawn; i++) {
         const bar *b = &bars[drawn == 1 ? 0 : i * (count - 1) / (drawn - 1)];
-        double y = y_of(self, b->gain);
+        double y = witan_frame_y(self, b->gain);
         double top = y < zero ? y : zero;
         double high = fabs(y - zero) < 0.8 ? 0.8 : fabs(y - zero);
         witan_text_format(
@@ -394,7 +399,8 @@ draw_bars(witan_text *out, const frame *self, const bar *bars, size_t count,
             "<rect class=\"bar k%d\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" "
             "height=\"%.1f\"><title>client %zu, ",
             (int)(kinds->of_client[b->client] % WITAN_HTML_COLOURS),
-            LEFT + ((double)i + 0.5) * pitch - wide / 2.0, top, wide, high, b->client);
+            WITAN_FRAME_LEFT + ((double)i + 0.5) * pitch - wide / 2.0, top, wide, high,
+            b->client);
         witan_html_escape(out, witan_report_model_name(run, b->client));
         witan_text_format(out, ": ");
         witan_html_number(out, witan_shown_points(b->gain));
@@ -406,7 +412,7 @@ void
 witan_html_gain(witan_text *out, const witan_run_record *run, const witan_kinds *kinds,
                 const char *title, double (*gain)(const witan_run_record *, size_t))
 {
-    frame self = {.height = GAIN_HEIGHT};
+    witan_frame self = {.height = GAIN_HEIGHT};
     size_t count = 0;
     bar *bars = witan_alloc(out->allocator, run->clients, sizeof *bars);
     if (bars == NULL) {
@@ -417,7 +423,7 @@ witan_html_gain(witan_text *out, const witan_run_record *run, const witan_kinds 
         double value = gain(run, n);
         if (isfinite(value)) {
             bars[count++] = (bar){value, n};
-            widen(&self, value);
+            witan_frame_widen(&self, value);
         }
     }
     witan_text_format(out, "<figure class=\"panel\"><figcaption>%s</figcaption>\n",
@@ -426,13 +432,14 @@ witan_html_gain(witan_text *out, const witan_run_record *run, const witan_kinds 
         witan_text_format(out, "<p class=\"none\">Not known.</p>");
     } else {
         qsort(bars, count, sizeof *bars, compare_bars);
-        double step = round_range(&self);
-        open_picture(out, &self, title);
-        draw_y_axis(out, &self, step, true);
+        double step = witan_frame_round(&self);
+        witan_frame_open(out, &self, title);
+        witan_frame_y_axis(out, &self, step, 100.0, true);
         draw_bars(out, &self, bars, count, run, kinds);
         witan_text_format(
             out, "<text class=\"tl\" x=\"%d\" y=\"%.0f\">%s</text>\n</svg>\n",
-            (LEFT + WITAN_PICTURE_WIDTH - RIGHT) / 2, self.height - 12.0,
+            (WITAN_FRAME_LEFT + WITAN_PICTURE_WIDTH - WITAN_FRAME_RIGHT) / 2,
+            self.height - 12.0,
             count > WITAN_BARS_MAX
                 ? "clients from most to least gain, 200 of them evenly spaced"
                 : "clients, from most to least gain");

@@ -72,3 +72,59 @@ witan_html_number(witan_text *out, witan_shown number)
         witan_text_format(out, "%s", number.text);
     }
 }
+
+void
+witan_html_open(witan_text *out, const char *title)
+{
+    witan_text_format(
+        out, "<!DOCTYPE html>\n<html lang=\"en\" "
+             "xmlns=\"http://www.w3.org/1999/xhtml\"><head><meta charset=\"utf-8\"/>\n"
+             "<meta name=\"viewport\" content=\"width=device-width,"
+             "initial-scale=1\"/>\n"
+             "<meta http-equiv=\"Content-Security-Policy\" "
+             "content=\"default-src 'none'; style-src 'unsafe-inline'\"/>\n"
+             "<title>witan: ");
+    witan_html_escape(out, title);
+    witan_text_format(out, "</title>\n");
+    witan_html_style(out);
+    witan_text_format(out, "</head><body><main>\n<h1>");
+    witan_html_escape(out, title);
+    witan_text_format(out, "</h1>\n");
+}
+
+void
+witan_html_take(witan_text *out, witan_text *text)
+{
+    if (text->status == WITAN_OK) {
+        witan_html_escape(out, text->data);
+    } else if (out->status == WITAN_OK) {
+        out->status = text->status;
+    }
+    witan_text_fini(text);
+}
+
+void
+witan_html_text_cell(witan_text *out, const char *text)
+{
+    witan_text_format(out, "<td class=\"name\">");
+    witan_html_escape(out, text);
+    witan_text_format(out, "</td>");
+}
+
+void
+witan_html_number_cell(witan_text *out, witan_shown number)
+{
+    witan_text_format(out, "<td>");
+    witan_html_number(out, number);
+    witan_text_format(out, "</td>");
+}
+
+void
+witan_html_term(witan_text *out, const char *term, const char *text)
+{
+    if (witan_has_text(text)) {
+        witan_text_format(out, "<dt>%s</dt><dd>", term);
+        witan_html_escape(out, text);
+        witan_text_format(out, "</dd>\n");
+    }
+}

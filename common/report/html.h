@@ -19,6 +19,21 @@ void witan_html_number(witan_text *out, witan_shown number);
 /* The style sheet, complete element. */
 void witan_html_style(witan_text *out);
 
+/* From the document type to the page's heading; the caller closes main, body, html. */
+void witan_html_open(witan_text *out, const char *title);
+/* Escapes what was gathered and frees it; its failure becomes that of `out`. */
+void witan_html_take(witan_text *out, witan_text *text);
+
+/* Cells of a table, a term of a list. term: trusted; nothing without a text. */
+void witan_html_text_cell(witan_text *out, const char *text);
+void witan_html_number_cell(witan_text *out, witan_shown number);
+void witan_html_term(witan_text *out, const char *term, const char *text);
+
+/* Rows of a table; more are in the files beside the page. */
+enum {
+    WITAN_ROWS_MAX = 200
+};
+
 /* Colours of kinds of model in the style sheet, classes k0 .. k7, then from the start.
  */
 enum {
@@ -30,6 +45,34 @@ enum {
 enum {
     WITAN_PICTURE_WIDTH = 460
 };
+
+/* Data ranges and where they lie in a picture with axes. */
+enum {
+    WITAN_FRAME_LEFT = 44,
+    WITAN_FRAME_RIGHT = 18, /* half of the last number below the axis */
+    WITAN_FRAME_TOP = 12,
+    WITAN_FRAME_BOTTOM = 34
+};
+typedef struct witan_frame {
+    double x0, x1, y0, y1;
+    double height;
+} witan_frame;
+
+double witan_frame_x(const witan_frame *self, double x);
+double witan_frame_y(const witan_frame *self, double y);
+/* Takes a value, if it is finite, into y0 .. y1. */
+void witan_frame_widen(witan_frame *self, double value);
+/* Widens y0, y1 to whole steps; returns the step. */
+double witan_frame_round(witan_frame *self);
+/* Begins the picture; title: trusted. The caller closes svg. */
+void witan_frame_open(witan_text *out, const witan_frame *self, const char *title);
+/* Lines and numbers of the vertical axis, value times `scale`; sign: differences, with
+ * their sign and a line at zero. */
+void witan_frame_y_axis(witan_text *out, const witan_frame *self, double step,
+                        double scale, bool sign);
+/* Whole numbers below the picture, and what they count; label: trusted. */
+void witan_frame_x_axis(witan_text *out, const witan_frame *self, const char *label);
+void witan_frame_x_label(witan_text *out, const witan_frame *self, const char *label);
 
 /* Distance of ticks: 1, 2 or 5 times a power of ten, so that `span` > 0 has about
  * `wanted` of them. */

@@ -8,30 +8,10 @@
 #include "report/html.h"
 #include "report/report.h"
 
-enum {
-    ROWS_MAX = 200
-}; /* of a table; metrics.jsonl has all */
-
-static void
-add_text_cell(witan_text *out, const char *text)
-{
-    witan_text_format(out, "<td class=\"name\">");
-    witan_html_escape(out, text);
-    witan_text_format(out, "</td>");
-}
-
-static void
-add_number_cell(witan_text *out, witan_shown number)
-{
-    witan_text_format(out, "<td>");
-    witan_html_number(out, number);
-    witan_text_format(out, "</td>");
-}
-
 static void
 add_percent_cell(witan_text *out, double share)
 {
-    add_number_cell(out, witan_shown_percent(share));
+    witan_html_number_cell(out, witan_shown_percent(share));
 }
 
 static void
@@ -52,28 +32,11 @@ add_head(witan_text *out, const witan_run_record *run, const witan_kinds *kinds)
 {
     const char *name = witan_has_text(run->name) ? run->name : "run";
     witan_text headline;
-    witan_text_format(
-        out, "<!DOCTYPE html>\n<html lang=\"en\" "
-             "xmlns=\"http://www.w3.org/1999/xhtml\"><head><meta charset=\"utf-8\"/>\n"
-             "<meta name=\"viewport\" content=\"width=device-width,"
-             "initial-scale=1\"/>\n"
-             "<meta http-equiv=\"Content-Security-Policy\" "
-             "content=\"default-src 'none'; style-src 'unsafe-inline'\"/>\n"
-             "<title>witan: ");
-    witan_html_escape(out, name);
-    witan_text_format(out, "</title>\n");
-    witan_html_style(out);
-    witan_text_format(out, "</head><body><main>\n<h1>");
-    witan_html_escape(out, name);
-    witan_text_format(out, "</h1>\n<p class=\"lead\">");
+    witan_html_open(out, name);
+    witan_text_format(out, "<p class=\"lead\">");
     witan_text_init(&headline, out->allocator, out->ceiling);
     witan_headline(&headline, run, kinds);
-    if (headline.status == WITAN_OK) {
-        witan_html_escape(out, headline.data);
-    } else if (out->status == WITAN_OK) {
-        out->status = headline.status;
-    }
-    witan_text_fini(&headline);
+    witan_html_take(out, &headline);
     witan_text_format(out, "</p>\n<p class=\"meta\">");
     if (witan_has_text(run->data_summary)) {
         witan_text_format(out, "Data: ");
@@ -207,7 +170,7 @@ add_kinds(witan_text *out, const witan_run_record *run, const witan_kinds *kinds
         gains ? "<th>gain over alone, own mix</th>" : "");
     for (size_t k = 0; k < kinds->count; k++) {
         witan_text_format(out, "<tr>");
-        add_text_cell(out, kinds->kind[k].name);
+        witan_html_text_cell(out, kinds->kind[k].name);
         witan_text_format(out, "<td>%zu</td>", kinds->kind[k].clients);
         add_percent_cell(out, kinds->kind[k].own);
         add_percent_cell(out, kinds->kind[k].global);
@@ -326,11 +289,11 @@ add_matrices(witan_text *out, const witan_run_record *run)
 static void
 add_cut_note(witan_text *out, size_t rows, const char *what)
 {
-    if (rows > ROWS_MAX) {
+    if (rows > WITAN_ROWS_MAX) {
         witan_text_format(out,
                           "<p class=\"note\">The first %d of %zu %s; metrics.jsonl has "
                           "all.</p>\n",
-                          (int)ROWS_MAX, rows, what);
+                          (int)WITAN_ROWS_MAX, rows, what);
     }
 }
 
@@ -363,9 +326,9 @@ add_clients(witan_text *out, const witan_run_record *run)
         "<tr><th>client</th><th class=\"name\">model</th><th>train rows</th>"
         "<th>test rows</th>%s%s</tr></thead><tbody>\n",
         span, span, columns, columns);
-    for (size_t n = 0; n < run->clients && n < ROWS_MAX; n++) {
+    for (size_t n = 0; n < run->clients && n < WITAN_ROWS_MAX; n++) {
         witan_text_format(out, "<tr><td>%zu</td>", n);
-        add_text_cell(out, witan_report_model_name(run, n));
+        witan_html_text_cell(out, witan_report_model_name(run, n));
         const size_t *const sizes[2] = {run->train_samples, run->test_samples};
         for (size_t i = 0; i < 2; i++) {
             if (sizes[i] == NULL) {
@@ -393,7 +356,7 @@ add_phase_row(witan_text *out, const char *name, const char *what, double second
 {
     if (seconds > 0.0) {
         witan_text_format(out, "<tr><td>%s</td><td class=\"name\">%s</td>", name, what);
-        add_number_cell(out, witan_shown_seconds(seconds));
+        witan_html_number_cell(out, witan_shown_seconds(seconds));
         add_percent_cell(out, seconds / total);
         witan_text_format(
             out, "<td class=\"meter\"><i style=\"width:%.1f%%\"></i></td></tr>\n",
@@ -476,7 +439,7 @@ add_rounds(witan_text *out, const witan_run_record *run)
                       "<th>own mix, %%</th><th>global test, %%</th><th>asked</th>"
                       "<th>answered</th><th>late</th><th>up</th><th>down</th>"
                       "<th>time</th><th>simulated time</th></tr></thead><tbody>\n");
-    for (size_t r = 0; r < run->rounds_done && r < ROWS_MAX; r++) {
+    for (size_t r = 0; r < run->rounds_done && r < WITAN_ROWS_MAX; r++) {
         const witan_round_record *round = &run->rounds[r];
         witan_text_format(out, "<tr><td>%zu</td>", round->round + 1);
         add_percent_cell(out, round->evaluated ? round->own_after.mean : (double)NAN);
@@ -484,25 +447,15 @@ add_rounds(witan_text *out, const witan_run_record *run)
                          round->evaluated ? round->global_after.mean : (double)NAN);
         witan_text_format(out, "<td>%zu</td><td>%zu</td><td>%zu</td>", round->asked,
                           round->answered, round->late);
-        add_number_cell(out, witan_shown_bytes((double)round->bytes_up));
-        add_number_cell(out, witan_shown_bytes((double)round->bytes_down));
-        add_number_cell(out, witan_shown_seconds(round->wall_seconds));
-        add_number_cell(out, witan_shown_seconds(round->virtual_seconds > 0.0
-                                                     ? round->virtual_seconds
-                                                     : -1.0));
+        witan_html_number_cell(out, witan_shown_bytes((double)round->bytes_up));
+        witan_html_number_cell(out, witan_shown_bytes((double)round->bytes_down));
+        witan_html_number_cell(out, witan_shown_seconds(round->wall_seconds));
+        witan_html_number_cell(out, witan_shown_seconds(round->virtual_seconds > 0.0
+                                                            ? round->virtual_seconds
+                                                            : -1.0));
         witan_text_format(out, "</tr>\n");
     }
     witan_text_format(out, "</tbody></table></div></details>\n");
-}
-
-static void
-add_term(witan_text *out, const char *term, const char *text)
-{
-    if (witan_has_text(text)) {
-        witan_text_format(out, "<dt>%s</dt><dd>", term);
-        witan_html_escape(out, text);
-        witan_text_format(out, "</dd>\n");
-    }
 }
 
 static void
@@ -519,13 +472,13 @@ add_repeat(witan_text *out, const witan_run_record *run)
     }
     witan_text_format(out, "<dt>seed</dt><dd>%llu</dd>\n",
                       (unsigned long long)run->seed);
-    add_term(out, "version", run->version);
-    add_term(out, "machine", run->machine);
+    witan_html_term(out, "version", run->version);
+    witan_html_term(out, "machine", run->machine);
     if (run->peak_rss_bytes > 0) {
-        add_term(out, "memory, peak",
-                 witan_shown_bytes((double)run->peak_rss_bytes).text);
+        witan_html_term(out, "memory, peak",
+                        witan_shown_bytes((double)run->peak_rss_bytes).text);
     }
-    add_term(out, "run directory", run->directory);
+    witan_html_term(out, "run directory", run->directory);
     witan_text_format(out, "</dl>\n");
     if (witan_has_text(run->config_json)) {
         witan_text_format(out,

@@ -6,146 +6,13 @@
 #include <string.h>
 
 #include "report/facts.h"
+#include "report/lines.h"
 #include "report/number.h"
-#include "report/report.h"
 
 enum {
-    TABLE_COLUMNS = 79,
-    FIELD_INDENT = 14,
     NAME_COLUMNS = 23,
     KINDS_SHOWN = 12
 };
-
-typedef enum style {
-    PLAIN,
-    BOLD,
-    DIM,
-    GREEN,
-    RED
-} style;
-
-static const char *const codes[] = {"", "\x1b[1m", "\x1b[2m", "\x1b[32m", "\x1b[31m"};
-static const char plain[] = "\x1b[0m";
-
-static void
-paint(witan_text *out, const witan_terminal *terminal, style s, const char *text)
-{
-    bool on = terminal->color && s != PLAIN;
-    witan_text_format(out, "%s%s%s", on ? codes[s] : "", text, on ? plain : "");
-}
-
-/* One line in this style; its end stays outside. */
-static void
-paint_line(witan_text *out, const witan_terminal *terminal, style s, const char *text)
-{
-    paint(out, terminal, s, text);
-    witan_text_add(out, "\n", 1);
-}
-
-/* Bytes of the character at `at`, at least 1; malformed UTF-8 counts byte by byte. */
-static size_t
-character_bytes(const char *at)
-{
-    size_t size = 1;
-    if (((unsigned char)at[0] & 0xc0) == 0xc0) {
-        while (size < 4 && ((unsigned char)at[size] & 0xc0) == 0x80) {
-            size++;
-        }
-    }
-    return size;
-}
-
-/* Adds one character as this terminal may see it: one column. */
-static void
-add_character(witan_text *out, const char *at, size_t size, bool unicode)
-{
-    unsigned char c = (unsigned char)at[0];
-    /* C1 controls are U+0080 to U+009F, 0xc2 0x80 to 0xc2 0x9f. */
-    bool control = c < 0x20 || c == 0x7f ||
-                   (size == 1 ? c >= 0x80 : c == 0xc2 && (unsigned char)at[1] < 0xa0);
-    if (control || (size > 1 && !unicode)) {
-        witan_text_add(out, "?", 1);
-    } else {
-        witan_text_add(out, at, size);
-    }
-}
-
-/* A name in exactly `columns` columns, cut with '~' when it is longer. */
-static void
-add_name(witan_text *out, const char *name, size_t columns, bool unicode)
-{
-    size_t used = 0;
-    while (*name != '\0' && used < columns) {
-        size_t size = character_bytes(name);
-        if (used + 1 == columns && name[size] != '\0') {
-            witan_text_add(out, "~", 1);
-            used++;
-            break;
-        }
-        add_character(out, name, size, unicode);
-        name += size;
-        used++;
-    }
-    witan_text_format(out, "%*s", (int)(columns - used), "");
-}
-
-/* Bytes up to the next place where a line may break: a space, but not after a digit, so
- * that a number keeps its unit. *columns is their width. */
-static size_t
-word_bytes(const char *text, size_t *columns)
-{
-    size_t size = 0;
-    *columns = 0;
-    while (text[size] != '\0' &&
-           !(text[size] == ' ' &&
-             !(size > 0 && text[size - 1] >= '0' && text[size - 1] <= '9'))) {
-        size += character_bytes(text + size);
-        ++*columns;
-    }
-    return size;
-}
-
-/* Words up to the right edge; the cursor is at `column`, further lines begin at
- * `indent`. A word that no line can hold is broken where the line ends. */
-static void
-add_wrapped(witan_text *out, const char *text, size_t column, size_t indent,
-            bool unicode)
-{
-    bool begun = false; /* a word stands on this line */
-    while (*text != '\0') {
-        size_t wide;
-        const char *end = text + word_bytes(text, &wide);
-        if (begun && column + 1 + wide > TABLE_COLUMNS) {
-            witan_text_format(out, "\n%*s", (int)indent, "");
-            column = indent;
-        } else if (begun) {
-            witan_text_add(out, " ", 1);
-            column++;
-        }
-        begun = true;
-        while (text < end) {
-            size_t size = character_bytes(text);
-            if (column == TABLE_COLUMNS) {
-                witan_text_format(out, "\n%*s", (int)indent, "");
-                column = indent;
-            }
-            add_character(out, text, size, unicode);
-            column++;
-            text += size;
-        }
-        text += strspn(text, " ");
-    }
-}
-
-/* "label        text ...", wrapped under itself. */
-static void
-add_field(witan_text *out, const witan_terminal *terminal, const char *label,
-          const char *text)
-{
-    witan_text_format(out, "%-*s", (int)FIELD_INDENT, label);
-    add_wrapped(out, text, FIELD_INDENT, FIELD_INDENT, terminal->unicode);
-    witan_text_add(out, "\n", 1);
-}
 
 /* ---- progress -------------------------------------------------------------------- */
 
@@ -276,7 +143,7 @@ witan_report_round(witan_text *out, const witan_round_record *round, size_t roun
 /* ---- table ----------------------------------------------------------------------- */
 
 static void
-add_statistic_row(witan_text *out, const witan_terminal *terminal, style s,
+add_statistic_row(witan_text *out, const witan_terminal *terminal, witan_style s,
                   const char *label, const witan_statistic *own,
                   const witan_statistic *global)
 {
@@ -290,7 +157,7 @@ add_statistic_row(witan_text *out, const witan_terminal *terminal, style s,
                          witan_shown_percent(pair[i]->worst).text,
                          witan_shown_percent(pair[i]->bottom10).text);
     }
-    paint_line(out, terminal, s, row);
+    witan_line_paint(out, terminal, s, row);
 }
 
 static void
@@ -302,20 +169,21 @@ add_statistics(witan_text *out, const witan_run_record *run,
     (void)snprintf(text, sizeof text,
                    "%-*s --------- own mix --------- ------- global test -------",
                    (int)NAME_COLUMNS, "accuracy, %");
-    paint_line(out, terminal, DIM, text);
+    witan_line_paint(out, terminal, WITAN_DIM, text);
     (void)snprintf(text, sizeof text, "%-*s %6s %6s %6s %6s %6s %6s %6s %6s",
                    (int)NAME_COLUMNS, "", "mean", "sd", "worst", "low10%", "mean", "sd",
                    "worst", "low10%");
-    paint_line(out, terminal, DIM, text);
+    witan_line_paint(out, terminal, WITAN_DIM, text);
     if (result.shown[0]) {
         (void)snprintf(text, sizeof text, "before %s", witan_step_word(run));
-        add_statistic_row(out, terminal, PLAIN, text, result.own[0], result.global[0]);
+        add_statistic_row(out, terminal, WITAN_PLAIN, text, result.own[0],
+                          result.global[0]);
     }
     (void)snprintf(text, sizeof text, "after %s", witan_step_word(run));
-    add_statistic_row(out, terminal, BOLD, text, result.own[1], result.global[1]);
+    add_statistic_row(out, terminal, WITAN_BOLD, text, result.own[1], result.global[1]);
     if (result.shown[2]) {
-        add_statistic_row(out, terminal, PLAIN, "local only (reference)", result.own[2],
-                          result.global[2]);
+        add_statistic_row(out, terminal, WITAN_PLAIN, "local only (reference)",
+                          result.own[2], result.global[2]);
     }
 }
 
@@ -332,7 +200,8 @@ add_gained(witan_text *out, const witan_run_record *run, const witan_terminal *t
                    "%zu of %zu client%s %s better than alone on their own mix.", better,
                    known, known == 1 ? "" : "s", known == 1 ? "is" : "are");
     witan_text_add(out, "\n", 1);
-    paint_line(out, terminal, 2 * better >= known ? GREEN : RED, line);
+    witan_line_paint(out, terminal, 2 * better >= known ? WITAN_GREEN : WITAN_RED,
+                     line);
 }
 
 /* `share` of `columns` columns, by eighths where blocks exist. */
@@ -361,18 +230,20 @@ add_kinds(witan_text *out, const witan_run_record *run, const witan_kinds *kinds
     (void)snprintf(cell, sizeof cell, "%-*s %7s %7s %7s%s", (int)NAME_COLUMNS, "model",
                    "clients", "own", "global", gains ? "    gain" : "");
     witan_text_add(out, "\n", 1);
-    paint_line(out, terminal, DIM, cell);
+    witan_line_paint(out, terminal, WITAN_DIM, cell);
     for (size_t k = 0; k < kinds->count && k < KINDS_SHOWN; k++) {
         const witan_kind *kind = &kinds->kind[k];
-        style s = kind->gain > 0.0 ? GREEN : kind->gain < 0.0 ? RED : PLAIN;
-        add_name(out, kind->name, NAME_COLUMNS, terminal->unicode);
+        witan_style s = kind->gain > 0.0   ? WITAN_GREEN
+                        : kind->gain < 0.0 ? WITAN_RED
+                                           : WITAN_PLAIN;
+        witan_line_name(out, kind->name, NAME_COLUMNS, terminal->unicode);
         witan_text_format(out, " %7zu %7s %7s", kind->clients,
                           witan_shown_percent(kind->own).text,
                           witan_shown_percent(kind->global).text);
         if (gains) {
             (void)snprintf(cell, sizeof cell, " %7s",
                            witan_shown_points(kind->gain).text);
-            paint(out, terminal, s, cell);
+            witan_paint(out, terminal, s, cell);
         }
         if (isfinite(kind->own)) {
             witan_text_add(out, "  ", 2);
@@ -387,28 +258,24 @@ add_kinds(witan_text *out, const witan_run_record *run, const witan_kinds *kinds
 }
 
 static void
-add_word(witan_text *out, const witan_terminal *terminal, const char *text)
-{
-    witan_text_format(out, "%s", terminal->color ? codes[DIM] : "");
-    add_wrapped(out, text, 0, 2, terminal->unicode);
-    witan_text_format(out, "%s\n", terminal->color ? plain : "");
-}
-
-static void
 add_words(witan_text *out, const witan_run_record *run, const witan_terminal *terminal)
 {
     witan_text_add(out, "\n", 1);
-    add_word(out, terminal,
-             "own mix: test rows with the mix of labels that the client itself holds; "
-             "its mean is what papers call ALMA.");
-    add_word(out, terminal, "global test: one test set, the same for every client.");
-    add_word(out, terminal,
-             "sd, worst, low10%: spread over clients, the lowest client, the lowest "
-             "tenth.");
+    witan_line_word(
+        out, terminal,
+        "own mix: test rows with the mix of labels that the client itself holds; "
+        "its mean is what papers call ALMA.");
+    witan_line_word(out, terminal,
+                    "global test: one test set, the same for every client.");
+    witan_line_word(
+        out, terminal,
+        "sd, worst, low10%: spread over clients, the lowest client, the lowest "
+        "tenth.");
     if (witan_has_reference(run)) {
-        add_word(out, terminal,
-                 "local only, gain: against the same models trained alone on their own "
-                 "rows.");
+        witan_line_word(
+            out, terminal,
+            "local only, gain: against the same models trained alone on their own "
+            "rows.");
     }
     witan_text_add(out, "\n", 1);
 }
@@ -440,7 +307,7 @@ add_costs(witan_text *out, const witan_run_record *run, const witan_terminal *te
     if (answered < asked) {
         (void)snprintf(line, sizeof line, "%zu of %zu asked came in time, %zu late",
                        answered, asked, late);
-        add_field(out, terminal, "answers", line);
+        witan_line_field(out, terminal, "answers", line);
     }
     if (witan_exchanges(run)) {
         (void)snprintf(line, sizeof line,
@@ -449,7 +316,7 @@ add_costs(witan_text *out, const witan_run_record *run, const witan_terminal *te
                        witan_shown_bytes(witan_per_client(run, run->bytes_down)).text,
                        witan_shown_bytes((double)run->bytes_up).text,
                        witan_shown_bytes((double)run->bytes_down).text);
-        add_field(out, terminal, "traffic", line);
+        witan_line_field(out, terminal, "traffic", line);
     }
     line[0] = '\0';
     add_phase(line, sizeof line, "train", phase->train);
@@ -463,34 +330,12 @@ add_costs(witan_text *out, const witan_run_record *run, const witan_terminal *te
                              : " per round (%s in all, %zu thread%s)",
                    witan_shown_seconds(run->seconds).text, run->threads,
                    run->threads == 1 ? "" : "s");
-    add_field(out, terminal, "time", line);
+    witan_line_field(out, terminal, "time", line);
     if (simulated > 0.0) {
         (void)snprintf(line, sizeof line, "%s for the clients of the simulated world",
                        witan_shown_seconds(simulated).text);
-        add_field(out, terminal, "simulated", line);
+        witan_line_field(out, terminal, "simulated", line);
     }
-}
-
-static void
-add_path(witan_text *out, const witan_run_record *run, const witan_terminal *terminal,
-         const char *label, const char *file)
-{
-    witan_text path;
-    witan_text_init(&path, out->allocator, out->ceiling);
-    witan_text_format(&path, "%s/%s", run->directory, file);
-    if (path.status == WITAN_OK) {
-        /* A path stands on one line, spaces and all, so that it can be copied. */
-        witan_text_format(out, "%-*s", (int)FIELD_INDENT, label);
-        for (const char *at = path.data; *at != '\0';) {
-            size_t size = character_bytes(at);
-            add_character(out, at, size, terminal->unicode);
-            at += size;
-        }
-        witan_text_add(out, "\n", 1);
-    } else if (out->status == WITAN_OK) {
-        out->status = path.status;
-    }
-    witan_text_fini(&path);
 }
 
 void
@@ -506,7 +351,7 @@ witan_report_table(witan_text *out, const witan_run_record *run,
         status = headline.status;
     }
     if (status == WITAN_OK) {
-        add_wrapped(out, headline.data, 0, 0, terminal->unicode);
+        witan_line_wrap(out, headline.data, 0, 0, terminal->unicode);
         witan_text_add(out, "\n\n", 2);
         add_statistics(out, run, terminal);
         add_gained(out, run, terminal);
@@ -514,14 +359,15 @@ witan_report_table(witan_text *out, const witan_run_record *run,
         add_words(out, run, terminal);
         add_costs(out, run, terminal);
         if (witan_has_text(run->digest)) {
-            add_field(out, terminal, "digest", run->digest);
+            witan_line_field(out, terminal, "digest", run->digest);
         }
         if (witan_has_text(run->directory)) {
-            add_path(out, run, terminal, "report", "report.html");
-            add_path(out, run, terminal, "raw numbers", "metrics.jsonl");
-            add_path(out, run, terminal, "summary", "summary.json");
+            witan_line_path(out, terminal, "report", run->directory, "report.html");
+            witan_line_path(out, terminal, "raw numbers", run->directory,
+                            "metrics.jsonl");
+            witan_line_path(out, terminal, "summary", run->directory, "summary.json");
             if (run->models_saved) {
-                add_path(out, run, terminal, "models", "models");
+                witan_line_path(out, terminal, "models", run->directory, "models");
             }
         }
     } else if (out->status == WITAN_OK) {
