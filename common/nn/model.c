@@ -410,6 +410,11 @@ static witan_status
 check_request(const witan_model_spec *spec, witan_shape input, size_t classes,
               witan_diag *diag)
 {
+    if (spec->reads_tokens) {
+        return witan_diag_fail(diag, WITAN_E_CONFIG,
+                               "model %s reads tokens, not rows of numbers",
+                               spec->name);
+    }
     WITAN_TRY(witan_model_spec_check(spec, diag));
     if (input.height == 0 || input.width == 0 || input.channels == 0 ||
         input.height > WITAN_FEATURES_MAX || input.width > WITAN_FEATURES_MAX ||

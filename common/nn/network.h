@@ -26,8 +26,9 @@ typedef struct witan_input {
     size_t outputs;
 } witan_input;
 
-/* Errors: E_CONFIG ("lstm(128) reads text, the data are rows of 8x8x1; use ..." and
- * the reverse; a window longer than the model's context), E_MEMORY. */
+/* A model of tokens whose text names no context gets that of the data, input->length.
+ * Errors: E_CONFIG ("model lstm(128) reads text, the data are rows of 8x8x1; use ..."
+ * and the reverse; a window longer than the model's context), E_MEMORY. */
 WITAN_NODISCARD witan_status witan_network_init(witan_network *out,
                                                 const witan_allocator *allocator,
                                                 const witan_model_spec *spec,
@@ -58,7 +59,8 @@ typedef struct witan_network_learner {
 typedef struct witan_network_bench witan_network_bench;
 
 /* Scratch for minibatches of up to `batch` rows, predictions of up to `predict_batch`,
- * epochs of up to `rows`. Errors: E_LIMIT, E_MEMORY. */
+ * epochs of up to `rows`; top_max: the largest `top` of targets, 0 for none. Errors:
+ * E_INVALID (a size of zero, top_max above the vocabulary), E_LIMIT, E_MEMORY. */
 WITAN_NODISCARD witan_status witan_network_bench_new(witan_network_bench **out,
                                                      const witan_allocator *allocator,
                                                      const witan_network *network,

@@ -153,16 +153,14 @@ check_size(const witan_sequence_spec *spec, const char *what, size_t value,
                            minimum, maximum, value);
 }
 
-static witan_status
-check_spec(const witan_sequence_spec *spec, size_t vocabulary, witan_diag *diag)
+witan_status
+witan_sequence_spec_check(const witan_sequence_spec *spec, witan_diag *diag)
 {
     WITAN_TRY(check_size(spec, "width", spec->width, 1, WITAN_UNITS_MAX, diag));
     WITAN_TRY(
         check_size(spec, "layers", spec->layers, 1, WITAN_SEQUENCE_LAYERS_MAX, diag));
     WITAN_TRY(check_size(spec, "context", spec->context, 1, WITAN_CONTEXT_MAX, diag));
     WITAN_TRY(check_size(spec, "heads", spec->heads, 1, WITAN_UNITS_MAX, diag));
-    WITAN_TRY(
-        check_size(spec, "the vocabulary", vocabulary, 2, WITAN_CLASSES_MAX, diag));
     if (spec->cell == WITAN_CELL_TRANSFORMER && spec->width % spec->heads != 0) {
         return witan_diag_fail(diag, WITAN_E_CONFIG,
                                "model %s: %zu heads do not divide width %zu",
@@ -196,7 +194,9 @@ witan_sequence_new(witan_sequence_model **out, const witan_allocator *allocator,
                    const witan_sequence_spec *spec, size_t vocabulary, witan_diag *diag)
 {
     *out = NULL;
-    WITAN_TRY(check_spec(spec, vocabulary, diag));
+    WITAN_TRY(witan_sequence_spec_check(spec, diag));
+    WITAN_TRY(
+        check_size(spec, "the vocabulary", vocabulary, 2, WITAN_CLASSES_MAX, diag));
     bool transformer = spec->cell == WITAN_CELL_TRANSFORMER;
     witan_sequence_model *self = witan_zalloc(allocator, 1, sizeof *self);
     if (self == NULL) {

@@ -24,10 +24,15 @@
  *   gru, ...                                       the same
  *   transformer, transformer(128,4,4), transformer(128,4,4,64)
  *                                                  width, blocks, heads, context
- * Defaults: width 128, context 64, one layer or four blocks of four heads.
+ * Defaults: width 128, one layer or four blocks of four heads, context 64 (and open:
+ * network.h takes its data's).
  * Errors: E_CONFIG with the nearest known name in `diag`. No allocation. */
 WITAN_NODISCARD witan_status witan_sequence_parse(witan_sequence_spec *out,
                                                   const char *text, witan_diag *diag);
+
+/* Sizes in range, heads divide the width, dropout in [0, 1). Errors: E_CONFIG. */
+WITAN_NODISCARD witan_status witan_sequence_spec_check(const witan_sequence_spec *spec,
+                                                       witan_diag *diag);
 
 /* Known names, NULL-terminated. */
 const char *const *witan_sequence_names(void);

@@ -18,15 +18,15 @@ enum {
 struct witan_sequence_bench {
     const witan_allocator *allocator;  /* borrowed */
     const witan_sequence_model *model; /* borrowed until free */
-    witan_sequence_workspace *workspace;
-    size_t length, batch, rows, top_max;
+    witan_sequence_workspace *workspace, *prediction;
+    size_t length, batch, predict_batch, rows, top_max;
     size_t chunk;        /* windows */
     float *gradient;     /* [parameters] */
     float *z, *dz, *q;   /* [chunk, length, V] */
     uint32_t *top_token; /* [chunk, length, top_max] */
     float *top_mass;     /* [chunk, length, top_max] */
     uint32_t *label;     /* [chunk, length] */
-    uint32_t *token;     /* [batch, length + 1] */
+    uint32_t *token;     /* [batch or predict_batch, length + 1] */
     uint32_t *position;  /* [rows] order of the epoch */
     uint32_t *index;     /* [batch] windows of the minibatch */
 };
@@ -37,9 +37,13 @@ bench_fill(witan_sequence_bench *self)
     const witan_allocator *allocator = self->allocator;
     size_t positions = self->chunk * self->length;
     size_t logits = positions * witan_sequence_vocabulary(self->model);
+    size_t largest =
+        self->batch > self->predict_batch ? self->batch : self->predict_batch;
 
     WITAN_TRY(witan_sequence_workspace_new(&self->workspace, allocator, self->model,
                                            self->batch, self->length, true));
+    WITAN_TRY(witan_sequence_workspace_new(&self->prediction, allocator, self->model,
+                                           self->predict_batch, self->length, false));
     self->gradient =
         witan_zalloc(allocator, witan_sequence_parameters(self->model), sizeof(float));
     self->z = witan_zalloc(allocator, logits, sizeof(float));
@@ -50,7 +54,7 @@ bench_fill(witan_sequence_bench *self)
     self->top_mass = witan_zalloc(allocator, positions * self->top_max, sizeof(float));
     self->label = witan_zalloc(allocator, positions, sizeof(uint32_t));
     self->token =
-        witan_zalloc(allocator, self->batch * (self->length + 1), sizeof(uint32_t));
+        witan_zalloc(allocator, largest * (self->length + 1), sizeof(uint32_t));
     self->position = witan_zalloc(allocator, self->rows, sizeof(uint32_t));
     self->index = witan_zalloc(allocator, self->batch, sizeof(uint32_t));
     const void *const blocks[] = {
@@ -67,14 +71,15 @@ bench_fill(witan_sequence_bench *self)
 witan_status
 witan_sequence_bench_new(witan_sequence_bench **out, const witan_allocator *allocator,
                          const witan_sequence_model *model, size_t length, size_t batch,
-                         size_t rows, size_t top_max)
+                         size_t predict_batch, size_t rows, size_t top_max)
 {
     *out = NULL;
-    if (length == 0 || batch == 0 || top_max > witan_sequence_vocabulary(model)) {
+    if (length == 0 || batch == 0 || predict_batch == 0 ||
+        top_max > witan_sequence_vocabulary(model)) {
         return WITAN_E_INVALID;
     }
     if (length > WITAN_CONTEXT_MAX || batch > WITAN_BATCH_MAX ||
-        rows > WITAN_SAMPLES_MAX) {
+        predict_batch > WITAN_BATCH_MAX || rows > WITAN_SAMPLES_MAX) {
         return WITAN_E_LIMIT;
     }
     witan_sequence_bench *self = witan_zalloc(allocator, 1, sizeof *self);
@@ -85,6 +90,7 @@ witan_sequence_bench_new(witan_sequence_bench **out, const witan_allocator *allo
     self->model = model;
     self->length = length;
     self->batch = batch;
+    self->predict_batch = predict_batch;
     self->rows = rows;
     self->top_max = top_max;
     self->chunk = CHUNK_POSITIONS / length > 0 ? CHUNK_POSITIONS / length : 1;
@@ -106,6 +112,7 @@ witan_sequence_bench_free(witan_sequence_bench **self)
     }
     const witan_allocator *allocator = bench->allocator;
     witan_sequence_workspace_free(&bench->workspace);
+    witan_sequence_workspace_free(&bench->prediction);
     witan_free(allocator, bench->gradient);
     witan_free(allocator, bench->z);
     witan_free(allocator, bench->dz);
@@ -262,16 +269,17 @@ witan_sequence_distill_epoch(witan_sequence_learner *self, witan_sequence_bench 
     return epoch(self, bench, &task, batch, lr, order, dropout, mean_loss);
 }
 
-/* Runs the next minibatch of indices from `start` on; returns its windows. */
+/* Runs the next windows of indices from `start` on; returns how many. */
 static size_t
 look_at(const witan_sequence_learner *self, witan_sequence_bench *bench,
         const witan_token_rows *rows, const uint32_t *indices, size_t count,
         size_t start)
 {
-    size_t n = count - start < bench->batch ? count - start : bench->batch;
+    size_t n =
+        count - start < bench->predict_batch ? count - start : bench->predict_batch;
     WITAN_ASSERT(self->model == bench->model);
     rows->gather(rows->context, indices + start, n, bench->token);
-    witan_sequence_forward(bench->model, bench->workspace, self->parameters,
+    witan_sequence_forward(bench->model, bench->prediction, self->parameters,
                            bench->token, bench->length + 1, n, bench->length, false,
                            NULL);
     return n;
@@ -287,7 +295,7 @@ witan_sequence_predict(const witan_sequence_learner *self, witan_sequence_bench 
         size_t n = look_at(self, bench, rows, indices, count, start);
         size_t positions = n * bench->length;
         float *at = z + start * bench->length * vocabulary;
-        witan_sequence_logits(bench->model, bench->workspace, self->parameters, at, 0,
+        witan_sequence_logits(bench->model, bench->prediction, self->parameters, at, 0,
                               positions);
         if (!all_finite(at, positions * vocabulary)) {
             return WITAN_E_NUMERIC;
@@ -326,7 +334,7 @@ witan_sequence_evaluate(const witan_sequence_learner *self, witan_sequence_bench
         size_t n = look_at(self, bench, rows, indices, count, start);
         for (size_t done = 0; done < n; done += bench->chunk) {
             size_t windows = n - done < bench->chunk ? n - done : bench->chunk;
-            witan_sequence_logits(bench->model, bench->workspace, self->parameters,
+            witan_sequence_logits(bench->model, bench->prediction, self->parameters,
                                   bench->z, done * length, windows * length);
             take_labels(bench, done, windows);
             judge(bench, windows * length, &sum, &hits);

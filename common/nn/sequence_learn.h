@@ -27,14 +27,16 @@ typedef struct witan_sequence_learner {
 /* Scratch of a worker for one architecture. */
 typedef struct witan_sequence_bench witan_sequence_bench;
 
-/* For minibatches of up to `batch` windows of `length` positions and epochs of up to
- * `rows` windows. top_max: the largest k of witan_token_targets, 0 for none.
- * Errors: E_INVALID, E_LIMIT, E_MEMORY. */
+/* For minibatches of up to `batch` windows of `length` positions, predictions of
+ * `predict_batch` windows at once and epochs of up to `rows` windows. top_max: the
+ * largest k of witan_token_targets, 0 for none. Errors: E_INVALID, E_LIMIT, E_MEMORY.
+ */
 WITAN_NODISCARD witan_status witan_sequence_bench_new(witan_sequence_bench **out,
                                                       const witan_allocator *allocator,
                                                       const witan_sequence_model *model,
                                                       size_t length, size_t batch,
-                                                      size_t rows, size_t top_max);
+                                                      size_t predict_batch, size_t rows,
+                                                      size_t top_max);
 void witan_sequence_bench_free(witan_sequence_bench **self);
 
 /* One epoch of cross-entropy over windows indices[0..count) in an order drawn from

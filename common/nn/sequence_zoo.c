@@ -43,6 +43,7 @@ witan_sequence_parse(witan_sequence_spec *out, const char *text, witan_diag *dia
 
     memset(out, 0, sizeof *out);
     WITAN_TRY(zoo_text_read(names, forms, text, &which, number, &count, diag));
+    out->open_context = strchr(text, '(') == NULL || count < forms[which].maximum;
     for (; count < forms[which].maximum; count++) {
         number[count] = forms[which].number[count];
     }

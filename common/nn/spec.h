@@ -53,9 +53,10 @@ typedef struct witan_sequence_spec {
     witan_cell cell;
     size_t width; /* D: of the embedding and of every layer */
     size_t layers;
-    size_t heads;   /* transformer: divides width */
-    size_t context; /* longest window, tokens */
-    double dropout; /* [0, 1): outputs of layers, or of a block's branches; zoo: 0 */
+    size_t heads;      /* transformer: divides width */
+    size_t context;    /* longest window, tokens */
+    double dropout;    /* [0, 1): outputs of layers, or of a block's branches; zoo: 0 */
+    bool open_context; /* none was asked for: networks take that of their data */
 } witan_sequence_spec;
 
 /* Of feature rows: a list of layers, of which the last need not be given: model_new
@@ -74,7 +75,7 @@ const char *witan_layer_name(witan_layer_kind kind);
 
 /* What can be said of `spec` without an input shape: counts and sizes in range, stride
  * and kernel >= 1, padding < kernel, rate in [0, 1), residual blocks closed and not
- * nested.
+ * nested; of a model of tokens, what witan_sequence_new checks but the vocabulary.
  * Errors: E_CONFIG ("layer 3 (convolution): stride must be 1 to 65536, is 0"). */
 WITAN_NODISCARD witan_status witan_model_spec_check(const witan_model_spec *spec,
                                                     witan_diag *diag);

@@ -5,7 +5,7 @@
  * client do not describe another's (Hsieh et al. 2020). */
 #include <string.h>
 
-#include "nn/spec.h"
+#include "nn/sequence.h"
 #include "nn/zoo_text.h"
 
 enum {
@@ -99,6 +99,9 @@ witan_status
 witan_model_spec_check(const witan_model_spec *spec, witan_diag *diag)
 {
     size_t open = WITAN_LAYERS_MAX; /* index of the open residual block's begin */
+    if (spec->reads_tokens) {
+        return witan_sequence_spec_check(&spec->sequence, diag);
+    }
     if (spec->layers > WITAN_LAYERS_MAX) {
         return witan_diag_fail(diag, WITAN_E_CONFIG,
                                "%zu layers, at most %zu are allowed", spec->layers,
@@ -244,10 +247,12 @@ expand_resnet(witan_model_spec *spec, const size_t *number, size_t count)
     add_plain(spec, WITAN_LAYER_GLOBAL_AVERAGE_POOL);
 }
 
-static const char *const zoo_names[] = {"linear", "mlp",    "lenet",
-                                        "cnn",    "resnet", NULL};
+/* First the lists of layers, then the models of tokens, in the order of their own list.
+ */
+static const char *const zoo_names[] = {"linear", "mlp", "lenet",       "cnn", "resnet",
+                                        "lstm",   "gru", "transformer", NULL};
 enum {
-    ZOO_COUNT = sizeof zoo_names / sizeof zoo_names[0] - 1
+    ZOO_COUNT = 5 /* lists of layers */
 };
 
 /* In the order of zoo_names. */
@@ -278,12 +283,32 @@ witan_zoo_names(void)
     return zoo_names;
 }
 
+/* Whether the word before the parentheses is a model of tokens. */
+static bool
+is_of_tokens(const char *text)
+{
+    const char *const *names = witan_sequence_names();
+    size_t length = strcspn(text, "(");
+    for (size_t i = 0; names[i] != NULL; i++) {
+        if (strlen(names[i]) == length && memcmp(names[i], text, length) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 witan_status
 witan_zoo_parse(witan_model_spec *out, const char *text, witan_diag *diag)
 {
     size_t number[ZOO_NUMBERS_MAX], count, which;
 
     memset(out, 0, sizeof *out);
+    if (is_of_tokens(text)) {
+        WITAN_TRY(witan_sequence_parse(&out->sequence, text, diag));
+        out->reads_tokens = true;
+        memcpy(out->name, out->sequence.name, sizeof out->name);
+        return WITAN_OK;
+    }
     WITAN_TRY(zoo_text_read(zoo_names, forms, text, &which, number, &count, diag));
     memcpy(out->name, text, strlen(text) + 1);
     expand[which](out, number, count);

@@ -101,7 +101,7 @@ train(const char *text, double seconds)
     double loss = 0.0, busy = 1e9;
     if (block == NULL ||
         witan_sequence_bench_new(&bench, witan_allocator_default(), model, length,
-                                 BATCH, BATCH, 0) != WITAN_OK) {
+                                 BATCH, 1, BATCH, 0) != WITAN_OK) {
         exit(1);
     }
     witan_random_init(&random, 1, 0, 0, WITAN_PURPOSE_INITIALISE);

@@ -65,7 +65,7 @@ gather_targets(const void *context, const uint32_t *positions, size_t count, flo
 
 static table shared;
 static const view the_view = {&shared};
-static const witan_rows rows = {gather_rows, &the_view};
+static const witan_rows rows = {.gather = gather_rows, .context = &the_view};
 static const witan_targets targets = {gather_targets, &the_view};
 static uint32_t all_rows[ROWS];
 

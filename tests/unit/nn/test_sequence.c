@@ -19,12 +19,12 @@ enum {
 };
 
 static const witan_sequence_spec specs[] = {
-    {"lstm", WITAN_CELL_LSTM, 6, 2, 1, 6, 0.0},
-    {"gru", WITAN_CELL_GRU, 6, 2, 1, 6, 0.0},
-    {"transformer", WITAN_CELL_TRANSFORMER, 8, 2, 2, 6, 0.0},
-    {"lstm dropped", WITAN_CELL_LSTM, 6, 3, 1, 6, 0.4},
-    {"gru dropped", WITAN_CELL_GRU, 6, 1, 1, 6, 0.4},
-    {"transformer dropped", WITAN_CELL_TRANSFORMER, 8, 1, 2, 6, 0.2},
+    {"lstm", WITAN_CELL_LSTM, 6, 2, 1, 6, 0.0, false},
+    {"gru", WITAN_CELL_GRU, 6, 2, 1, 6, 0.0, false},
+    {"transformer", WITAN_CELL_TRANSFORMER, 8, 2, 2, 6, 0.0, false},
+    {"lstm dropped", WITAN_CELL_LSTM, 6, 3, 1, 6, 0.4, false},
+    {"gru dropped", WITAN_CELL_GRU, 6, 1, 1, 6, 0.4, false},
+    {"transformer dropped", WITAN_CELL_TRANSFORMER, 8, 1, 2, 6, 0.2, false},
 };
 enum {
     SPECS = sizeof specs / sizeof *specs
@@ -436,9 +436,10 @@ static void
 initial_weights_have_the_right_spread(void)
 {
     static float w[200000];
-    static const witan_sequence_spec lstm = {"lstm", WITAN_CELL_LSTM, 64, 1, 1, 8, 0};
+    static const witan_sequence_spec lstm = {"lstm", WITAN_CELL_LSTM, 64, 1, 1, 8, 0,
+                                             false};
     static const witan_sequence_spec transformer = {
-        "transformer", WITAN_CELL_TRANSFORMER, 64, 2, 4, 32, 0};
+        "transformer", WITAN_CELL_TRANSFORMER, 64, 2, 4, 32, 0, false};
     witan_sequence_model *model = NULL;
     witan_random random;
     witan_random_init(&random, witan_test_seed(15), 0, 0, WITAN_PURPOSE_INITIALISE);

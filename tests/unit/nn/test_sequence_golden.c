@@ -19,13 +19,17 @@ typedef struct golden_case {
 
 /* The same as CASES in tests/golden/gen/sequence.py. */
 static const golden_case cases[] = {
-    {"lstm", {"lstm", WITAN_CELL_LSTM, 10, 2, 1, 9, 0}, 11},
-    {"lstm_one", {"lstm", WITAN_CELL_LSTM, 16, 1, 1, 8, 0}, 2},
-    {"gru", {"gru", WITAN_CELL_GRU, 9, 2, 1, 9, 0}, 7},
-    {"gru_one", {"gru", WITAN_CELL_GRU, 5, 1, 1, 8, 0}, 2},
-    {"transformer", {"transformer", WITAN_CELL_TRANSFORMER, 12, 2, 3, 8, 0}, 9},
-    {"transformer_full", {"transformer", WITAN_CELL_TRANSFORMER, 8, 1, 2, 5, 0}, 6},
-    {"transformer_one", {"transformer", WITAN_CELL_TRANSFORMER, 4, 1, 1, 3, 0}, 2},
+    {"lstm", {"lstm", WITAN_CELL_LSTM, 10, 2, 1, 9, 0, false}, 11},
+    {"lstm_one", {"lstm", WITAN_CELL_LSTM, 16, 1, 1, 8, 0, false}, 2},
+    {"gru", {"gru", WITAN_CELL_GRU, 9, 2, 1, 9, 0, false}, 7},
+    {"gru_one", {"gru", WITAN_CELL_GRU, 5, 1, 1, 8, 0, false}, 2},
+    {"transformer", {"transformer", WITAN_CELL_TRANSFORMER, 12, 2, 3, 8, 0, false}, 9},
+    {"transformer_full",
+     {"transformer", WITAN_CELL_TRANSFORMER, 8, 1, 2, 5, 0, false},
+     6},
+    {"transformer_one",
+     {"transformer", WITAN_CELL_TRANSFORMER, 4, 1, 1, 3, 0, false},
+     2},
 };
 
 static witan_golden

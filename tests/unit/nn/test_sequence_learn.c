@@ -87,7 +87,7 @@ open_setting(setting *self, const char *name, double rate)
     if (!CHECK_STATUS(witan_sequence_new(&self->model, heap, &spec, V, NULL),
                       WITAN_OK) ||
         !CHECK_STATUS(witan_sequence_bench_new(&self->bench, heap, self->model, LENGTH,
-                                               BATCH, WINDOWS, V),
+                                               BATCH, 3, WINDOWS, V),
                       WITAN_OK) ||
         !CHECK(witan_sequence_parameters(self->model) <= PARAMETERS_MAX)) {
         exit(1);
@@ -370,7 +370,8 @@ pieces_of_a_minibatch_add_up(void)
         self.learner.optimiser = &sgd;
         witan_sequence_bench_free(&self.bench);
         CHECK_STATUS(witan_sequence_bench_new(&self.bench, witan_allocator_default(),
-                                              self.model, LENGTH, WINDOWS, WINDOWS, 1),
+                                              self.model, LENGTH, WINDOWS, 7, WINDOWS,
+                                              1),
                      WITAN_OK);
         size_t count = witan_sequence_parameters(self.model);
         double expected = whole_gradient(&self, gradient);
@@ -489,14 +490,16 @@ bench_sizes_and_memory(void)
     const witan_allocator *heap = witan_allocator_default();
     open_setting(&self, texts[0], 0.0);
     static const struct {
-        size_t length, batch, rows, top;
+        size_t length, batch, predict_batch, top;
         witan_status status;
     } bad[] = {{0, 1, 1, 0, WITAN_E_INVALID},     {1, 0, 1, 0, WITAN_E_INVALID},
+               {1, 1, 0, 0, WITAN_E_INVALID},     {1, 1, 65537, 0, WITAN_E_LIMIT},
                {1, 1, 1, V + 1, WITAN_E_INVALID}, {9, 1, 1, 0, WITAN_E_LIMIT},
                {4097, 1, 1, 0, WITAN_E_LIMIT},    {1, 65537, 1, 0, WITAN_E_LIMIT}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         CHECK_STATUS(witan_sequence_bench_new(&bench, heap, self.model, bad[i].length,
-                                              bad[i].batch, bad[i].rows, bad[i].top),
+                                              bad[i].batch, bad[i].predict_batch, 1,
+                                              bad[i].top),
                      bad[i].status);
         CHECK(bench == NULL);
     }
@@ -504,7 +507,7 @@ bench_sizes_and_memory(void)
         witan_failing_allocator failing;
         witan_failing_allocator_init(&failing, fail_at);
         witan_status status = witan_sequence_bench_new(&bench, &failing.allocator,
-                                                       self.model, 3, 2, 5, 2);
+                                                       self.model, 3, 2, 4, 5, 2);
         CHECK((status == WITAN_OK) == (bench != NULL));
         witan_sequence_bench_free(&bench);
         witan_sequence_bench_free(&bench);

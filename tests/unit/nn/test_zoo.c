@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "nn/spec.h"
+#include "nn/model.h"
 #include "support/witan_test.h"
 
 /* "conv:dense..." as "kind units kernel stride padding groups; ...". */
@@ -68,6 +68,38 @@ known_names(void)
 }
 
 static void
+models_of_tokens(void)
+{
+    witan_model_spec spec;
+    witan_diag diag = {0};
+    const witan_shape input = {1, 1, 4};
+    witan_model *model = NULL;
+    CHECK_STATUS(witan_zoo_parse(&spec, "transformer(64,2,8)", &diag), WITAN_OK);
+    CHECK(spec.reads_tokens && spec.layers == 0);
+    CHECK_STRING(spec.name, "transformer(64,2,8)");
+    CHECK_STRING(spec.sequence.name, "transformer(64,2,8)");
+    CHECK(spec.sequence.cell == WITAN_CELL_TRANSFORMER && spec.sequence.width == 64);
+    CHECK(spec.sequence.open_context);
+    CHECK_STATUS(witan_model_spec_check(&spec, &diag), WITAN_OK);
+    CHECK_STATUS(
+        witan_model_new(&model, witan_allocator_default(), &spec, input, 2, &diag),
+        WITAN_E_CONFIG);
+    CHECK(model == NULL);
+    CHECK_CONTAINS(diag.message, "transformer(64,2,8) reads tokens");
+    spec.sequence.heads = 3;
+    diag = (witan_diag){0};
+    CHECK_STATUS(witan_model_spec_check(&spec, &diag), WITAN_E_CONFIG);
+    CHECK_CONTAINS(diag.message, "3 heads do not divide width 64");
+    const char *const closed[] = {"lstm(5,1,9)", "gru(5,1,9)", "transformer(4,1,1,9)"};
+    for (size_t i = 0; i < 3; i++) {
+        CHECK_STATUS(witan_zoo_parse(&spec, closed[i], NULL), WITAN_OK);
+        CHECK(!spec.sequence.open_context && spec.sequence.context == 9);
+    }
+    CHECK_STATUS(witan_zoo_parse(&spec, "mlp", NULL), WITAN_OK);
+    CHECK(!spec.reads_tokens);
+}
+
+static void
 resnet_sizes(void)
 {
     witan_model_spec one, many;
@@ -89,7 +121,7 @@ every_name_is_listed_and_parses(void)
         witan_model_spec spec;
         CHECK_STATUS(witan_zoo_parse(&spec, names[count], NULL), WITAN_OK);
     }
-    CHECK(count == 5);
+    CHECK(count == 8);
 }
 
 static void
@@ -108,7 +140,13 @@ bad_names(void)
     check_refused("mpl(200)", "did you mean \"mlp\"?");
     check_refused("resnt", "did you mean \"resnet\"?");
     check_refused("Mlp", "did you mean \"mlp\"?");
-    check_refused("transformer", "known models: linear, mlp, lenet, cnn, resnet");
+    check_refused("markov", "known models: linear, mlp, lenet, cnn, resnet, lstm, gru, "
+                            "transformer");
+    check_refused("ltsm(200)", "did you mean \"lstm\"?");
+    check_refused("transformers", "did you mean \"transformer\"?");
+    check_refused("gru(", "expected numbers");
+    check_refused("lstm(1,2,3,4)", "too many numbers, at most 3");
+    check_refused("transformer(128)", "1 of 3 numbers given");
     check_refused("", "known models");
     check_refused(" mlp", "not known");
     check_refused("mlp()", "expected numbers");
@@ -201,6 +239,7 @@ int
 main(void)
 {
     RUN(known_names);
+    RUN(models_of_tokens);
     RUN(resnet_sizes);
     RUN(every_name_is_listed_and_parses);
     RUN(bad_names);
