@@ -7,7 +7,10 @@
  *   {dN}  N digits        {aN}  N letters a to z       {w:N}  N words of the vocabulary
  *   {{ and }}             literal braces
  * A hole is N symbols, each one token; the space of fills is the product of the
- * symbols' alphabets. Threads: immutable after making. */
+ * symbols' alphabets. Digits and letters are tokens of a character vocabulary alone;
+ * words are all tokens of a word vocabulary but <unk>, marks and line breaks.
+ * A template begins with text: models predict no first token.
+ * Threads: immutable after making. */
 #ifndef WITAN_PRIVACY_CANARY_H
 #define WITAN_PRIVACY_CANARY_H
 
@@ -20,7 +23,9 @@
 
 #define WITAN_CANARIES_MAX ((size_t)100000)
 #define WITAN_CANARY_SLOTS_MAX ((size_t)1024)    /* tokens of one template */
-#define WITAN_CANARY_TEMPLATE_MAX ((size_t)1024) /* bytes */
+#define WITAN_CANARY_TEMPLATE_MAX ((size_t)1024) /* bytes, with the final NUL */
+/* Rows that a plan inserts, its references, its rows in the transfer set. */
+#define WITAN_CANARY_ROWS_MAX ((size_t)10000000)
 
 /* One token of a compiled template. */
 typedef struct witan_canary_slot {
@@ -38,9 +43,9 @@ typedef struct witan_canary_template {
     uint32_t *sets; /* digits, letters, words; owned */
 } witan_canary_template;
 
-/* Errors: E_CONFIG (grammar, with the place; no hole; a literal or a symbol that the
- * vocabulary lacks: names it; {w:N} with characters, {dN} that is not one token a
- * digit), E_LIMIT, E_MEMORY. */
+/* Errors: E_CONFIG (grammar; no hole, or one in front; a literal or a symbol that the
+ * vocabulary lacks: names it; {w:N} with characters, {dN} or {aN} with words), each
+ * with its column; E_LIMIT (tokens, bytes, more than 10^308 fills), E_MEMORY. */
 WITAN_NODISCARD witan_status witan_canary_template_compile(
     witan_canary_template *out, const char *text, const witan_vocabulary *vocabulary,
     const witan_allocator *allocator, witan_diag *diag);
@@ -130,9 +135,12 @@ typedef struct witan_canary_request {
     const uint32_t *test_labels; /* [test_rows] MISLABELLED */
 } witan_canary_request;
 
-/* Draws a plan: fills, holders in turn, coins. vocabulary: TEXT, else NULL. Owned by
- * the caller. Errors: E_CONFIG (one sentence: no level, a level twice, too few
- * references (< 100) or fills, holders missing), E_LIMIT, E_MEMORY. */
+/* Draws a plan: fills, holders in turn within a level, coins; canaries stand level by
+ * level as asked for. Stream (seed, WITAN_CLIENT_NONE, 0, CANARY). vocabulary: TEXT,
+ * else NULL. Owned by the caller. Errors: E_CONFIG (one sentence: no level, a level
+ * twice, too few references (< 100), fills or test rows, holders missing or twice,
+ * inclusion, no rows of a transfer set that should have some), E_LIMIT, E_MEMORY,
+ * E_INVALID (what the kind needs is missing). */
 WITAN_NODISCARD witan_status witan_canary_plan_draw(witan_canary_plan *out,
                                                     const witan_canary_request *request,
                                                     const witan_vocabulary *vocabulary,
@@ -142,12 +150,14 @@ void witan_canary_plan_fini(witan_canary_plan *self, const witan_allocator *allo
 /* Fills self->digest. */
 void witan_canary_plan_digest(witan_canary_plan *self);
 
-/* A canary or fill as a person reads it: "my id is 281265". */
+/* A canary or fill as a person reads it: "my id is 281265". Names stay escaped; cut at
+ * a name's end to size - 1 bytes. */
 void witan_canary_text(const witan_canary_plan *self, const uint32_t *fill,
                        const witan_vocabulary *vocabulary, char *text, size_t size);
 
 /* Raw features [features] in [0, 1] and label of noise row `number`: canaries are
- * numbers 0 .. count - 1, references follow. A function of the plan's seed. */
+ * numbers 0 .. count - 1, references follow. Stream (seed, number, 1, CANARY).
+ * features: may be NULL when count is 0; the label is the same. */
 void witan_canary_noise_row(const witan_canary_plan *self, size_t number,
                             float *features, size_t count, uint32_t *label);
 

@@ -27,6 +27,8 @@ typedef struct witan_token_model {
 
 /* Largest space that is enumerated by default. */
 #define WITAN_SPACE_EXACT_MAX 1.1e6
+/* Half a step of a soft label in 16 bits: what a zero may have been. */
+#define WITAN_PRODUCT_FLOOR (0.5 / 65535.0)
 
 /* surprise [space]: of every fill, the first hole's symbol varying slowest. Depth
  * first in blocks: memory grows with depth, never with the space. 10^6 fills of six
@@ -68,14 +70,18 @@ void witan_search_rank(double *rank, uint64_t *equal, double value, const double
                        uint64_t n);
 
 /* What soft labels alone tell about a fill: each hole's distribution on its own.
- *   p  [holes, vocabulary] probabilities of the holes' tokens
+ *   p  [holes, vocabulary] probabilities of the holes' tokens; below
+ *      WITAN_PRODUCT_FLOOR they count as that
  * surprise of a fill = -sum_h ln p_h(symbol), so its rank among all fills is that of
- * a product distribution; exact up to WITAN_SPACE_EXACT_MAX fills, else by `draws`
- * uniform fills. Our measure: one soft label knows one prefix alone.
- * Errors: E_INVALID, E_NUMERIC, E_MEMORY. */
-WITAN_NODISCARD witan_status
-witan_search_product_rank(double *rank, const uint32_t *fill, const float *p,
-                          const witan_canary_template *form, size_t draws,
-                          witan_random *random, const witan_allocator *allocator);
+ * a product distribution; ties, up to rounding, count against it. Exact when each half
+ * of the holes has at most WITAN_SPACE_EXACT_MAX fills (meet in the middle: ten digits
+ * cost two sorts of 10^5), else estimated from `draws` uniform fills as space (1 +
+ * those at most as surprising) / draws; random may be NULL when it is exact. Our
+ * measure: one soft label knows one prefix alone. Errors: E_INVALID (no draws where
+ * they are needed), E_NUMERIC (p not finite or negative), E_MEMORY. */
+WITAN_NODISCARD witan_status witan_search_product_rank(
+    double *rank, const uint32_t *fill, const float *p, size_t vocabulary,
+    const witan_canary_template *form, size_t draws, witan_random *random,
+    const witan_allocator *allocator);
 
 #endif
