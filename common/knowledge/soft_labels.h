@@ -42,15 +42,16 @@ typedef struct witan_soft_labels {
     witan_codec codec;
     size_t rows;    /* M */
     size_t classes; /* C */
-    uint8_t *bytes; /* [M, C] values in little endian, owned */
+    uint8_t *bytes; /* [M, C] values or [M, k] pairs in little endian, owned */
     size_t size;    /* bytes */
 } witan_soft_labels;
 
-/* Bytes of an encoded matrix, or 0 on overflow. */
+/* Bytes of an encoded matrix; 0 on overflow, of no codec, and of k > classes. */
 size_t witan_soft_labels_size(witan_codec codec, size_t rows, size_t classes);
 
 /* Takes room for [rows, classes]; contents undefined. `out` may hold anything before.
- * Errors: E_INVALID (rows or classes 0), E_LIMIT, E_MEMORY. */
+ * Errors: E_INVALID (rows or classes 0; no codec; top-k of log-probabilities or with
+ * k > classes), E_LIMIT, E_MEMORY. */
 WITAN_NODISCARD witan_status witan_soft_labels_new(witan_soft_labels *out,
                                                    const witan_allocator *allocator,
                                                    witan_knowledge_kind kind,
@@ -65,12 +66,14 @@ void witan_soft_labels_fini(witan_soft_labels *self, const witan_allocator *allo
  * 65535 (largest remainders, told apart to 2^-15 of a step, ties to the lower class):
  * |error| < 1/65535 a value, and encoding what was decoded gives the same bytes.
  * u16 log-probabilities: nearest step, |error| <= 16/65535 within [-32, 0].
- * top-k: the k largest of the row (ties to the lower class) as u16 of the row divided
- * by its sum, each rounded down; encoding what was decoded gives the same bytes as long
- * as the kept masses are above the spread rest. k > classes is E_INVALID in _new.
- * Cost O(count * C), no allocation.
- * Errors: E_NUMERIC (a value is not finite; a probability is negative; a u16 row of
- * probabilities sums to 0); the rows are then undefined. */
+ * top-k: the k largest of the row (ties to the lower class); their masses and the rest
+ * round as k + 1 values of a u16 row do, so |error| < 1/65535 a mass, and k = classes
+ * keeps the very units of u16. Encoding what was decoded gives the same bytes as long
+ * as the kept masses are above the spread rest.
+ * Cost O(count * C) (top-k at worst log k times that), no allocation.
+ * Errors: E_NUMERIC (a value is not finite; a probability is negative; a u16 or top-k
+ * row of probabilities sums to 0, or a top-k row to more than a float holds); the rows
+ * are then undefined. */
 WITAN_NODISCARD witan_status witan_soft_labels_encode(witan_soft_labels *self,
                                                       size_t first, size_t count,
                                                       const float *values);
@@ -85,15 +88,17 @@ void witan_soft_labels_decode(const witan_soft_labels *self, size_t first, size_
 void witan_soft_labels_probabilities(const witan_soft_labels *self, size_t first,
                                      size_t count, float *p);
 
-/* top-k alone: the k classes and masses (as probabilities) of rows [first, first +
- * count) into token, mass [count, k], for losses that never need all classes. */
+/* top-k alone (asserted): the k classes and masses (as probabilities) of rows [first,
+ * first + count) into token, mass [count, k], for losses that never need all classes.
+ * A class of bytes that were not checked may be any u16. */
 void witan_soft_labels_top(const witan_soft_labels *self, size_t first, size_t count,
                            uint32_t *token, float *mass);
 
 /* Believes nothing: kind, codec, shape and size agree; every value is finite,
  * probabilities are >= 0 and rows sum to 1 within 1e-3, log-probabilities are <= 0 and
  * their exp-sum is within 1e-2 of 1; top-k classes differ and are < classes, masses
- * fall and sum to at most 65535. For bytes of a peer.
+ * fall (equal ones in order of class) and sum to at most 65535, to exactly that when
+ * k = classes. For bytes of a peer.
  * Errors: E_DATA naming the first bad row; messages carry no value of the knowledge. */
 WITAN_NODISCARD witan_status witan_soft_labels_check(const witan_soft_labels *self,
                                                      witan_diag *diag);

@@ -83,6 +83,32 @@ def largest_remainders(p):
     return units
 
 
+def top_pairs(p, k):
+    """The k largest of a row as (class, units), and the row that these decode to."""
+    p = p.astype(np.float64)
+    best = np.sort(np.argsort(-p, kind="stable")[:k])
+    rest = np.delete(p, best).sum()
+    units = largest_remainders(np.append(p[best], rest))[:k]
+    order = np.lexsort((best, -units))
+    decoded = np.full(len(p), (65535 - units.sum()) / 65535 / max(1, len(p) - k))
+    decoded[best] = units / 65535
+    return np.stack([best[order], units[order]], axis=1), decoded
+
+
+def top_codec(rng):
+    for classes, k, rows in ((10, 3, 60), (40, 40, 10), (500, 32, 8)):
+        p = softmax(3.0 * rng.normal(size=(rows, classes))).astype(np.float32)
+        p[0] = 1.0 / classes
+        p[1] = 0.0
+        p[1, classes // 2] = 1.0
+        p[2] = softmax(np.round(rng.normal(size=classes)))  # many equal values
+        pairs, decoded = zip(*[top_pairs(row, k) for row in p])
+        name = "knowledge/top_%d" % classes
+        save(name + "_p", p)
+        save(name + "_pairs", np.array(pairs, dtype=np.int32))
+        save(name + "_decoded", decoded)
+
+
 def codecs(rng):
     for classes, rows in ((2, 20), (10, 60), (32, 10), (33, 10), (500, 4)):
         p = softmax(3.0 * rng.normal(size=(rows, classes))).astype(np.float32)
@@ -145,6 +171,7 @@ def main():
     many = council(rng, 2, 2500, 3)  # more rows than shift looks at
     save("knowledge/epd_shift_labels", many)
     save("knowledge/epd_shift", epd_shift(many.astype(np.float64)))
+    top_codec(rng)
 
 
 if __name__ == "__main__":

@@ -81,11 +81,11 @@ test_fused_labels_are_golden(void)
         witan_golden expected = witan_golden_load(how == WITAN_COMBINE_PROBABILITY
                                                       ? "fusion/fused_probability"
                                                       : "fusion/fused_logit");
-        for (int codec = F32; codec <= U16; codec++) {
+        for (witan_codec codec = F32; codec <= U16; codec++) {
             speakers council;
             double W[25];
             witan_soft_labels out[5];
-            speakers_init(&council, values, 5, 40, 4, PROBABILITY, (witan_codec)codec);
+            speakers_init(&council, values, 5, 40, 4, PROBABILITY, codec);
             CHECK_STATUS(witan_fusion_find("knfu")->weights(
                              W, &council.input, &defaults, witan_allocator_default()),
                          WITAN_OK);
@@ -188,14 +188,13 @@ static void
 test_own_labels_come_back(void)
 {
     for (size_t N = 1; N <= 5; N += 4) {
-        for (int codec = F32; codec <= U16; codec++) {
+        for (witan_codec codec = F32; codec <= U16; codec++) {
             for (int how = WITAN_COMBINE_PROBABILITY; how <= WITAN_COMBINE_LOGIT;
                  how++) {
                 speakers council;
                 double W[25];
                 witan_soft_labels out[5];
-                random_speakers(&council, 11, N, 70, 7, PROBABILITY,
-                                (witan_codec)codec);
+                random_speakers(&council, 11, N, 70, 7, PROBABILITY, codec);
                 witan_fusion_config config = defaults;
                 config.beta = N == 1 ? 10.0 : HUGE_VAL;
                 config.include_self = N > 1;

@@ -192,9 +192,8 @@ test_probabilities_of_log_probabilities(void)
     const float log_p[3] = {-0.35667494F, -1.6094379F, -2.3025851F};
     const double p[3] = {0.7, 0.2, 0.1};
     float back[3];
-    for (int codec = F32; codec <= U16; codec++) {
-        witan_soft_labels labels =
-            labels_new(LOG_PROBABILITY, (witan_codec)codec, 1, 3);
+    for (witan_codec codec = F32; codec <= U16; codec++) {
+        witan_soft_labels labels = labels_new(LOG_PROBABILITY, codec, 1, 3);
         CHECK_STATUS(witan_soft_labels_encode(&labels, 0, 1, log_p), WITAN_OK);
         CHECK_STATUS(witan_soft_labels_check(&labels, NULL), WITAN_OK);
         witan_soft_labels_probabilities(&labels, 0, 1, back);
@@ -207,8 +206,8 @@ static void
 test_encode_refuses(void)
 {
     float values[40];
-    for (int codec = F32; codec <= U16; codec++) {
-        witan_soft_labels labels = labels_new(PROBABILITY, (witan_codec)codec, 1, 40);
+    for (witan_codec codec = F32; codec <= U16; codec++) {
+        witan_soft_labels labels = labels_new(PROBABILITY, codec, 1, 40);
         for (size_t i = 0; i < 40; i++) {
             values[i] = 1.0F / 40.0F;
         }
@@ -274,7 +273,7 @@ test_check_names_what_is_bad(void)
     labels.size--;
     expect_bad(&labels, "1199 bytes do not hold 2 rows of 300 classes");
     labels.size++;
-    labels.codec = (witan_codec)7;
+    labels.codec = 7;
     expect_bad(&labels, "unknown kind or codec");
     labels.codec = U16;
     labels.kind = (witan_knowledge_kind)-1;
