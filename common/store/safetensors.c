@@ -18,8 +18,8 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "files are little endi
 /* --- writing ---------------------------------------------------------------------- */
 
 /* Larger elements first: then every tensor begins at a multiple of its element. */
-static const witan_tensor_type order[] = {WITAN_TENSOR_U64, WITAN_TENSOR_F32,
-                                          WITAN_TENSOR_U8};
+static const witan_tensor_type order[] = {WITAN_TENSOR_U64, WITAN_TENSOR_F64,
+                                          WITAN_TENSOR_F32, WITAN_TENSOR_U8};
 enum {
     TYPES = sizeof order / sizeof order[0],
     DIMENSIONS_MAX = 4,

@@ -2,9 +2,9 @@
  * Why here: models and resumable states are files that other tools can open.
  * Source: the safetensors format description (huggingface/safetensors README).
  * Read strictly: header within limits, offsets in order, no hole, no overlap, exact
- * size. Types: F32, U64 and U8 are written and read here. Tensors of larger elements
- * come first in the file, so that every tensor is aligned to its elements. Threads: an
- * object belongs to one thread. */
+ * size. Types: F32, F64, U64 and U8 are written and read here. Tensors of larger
+ * elements come first in the file, so that every tensor is aligned to its elements.
+ * Threads: an object belongs to one thread. */
 #ifndef WITAN_STORE_SAFETENSORS_H
 #define WITAN_STORE_SAFETENSORS_H
 
@@ -14,6 +14,7 @@ typedef enum witan_tensor_type {
     WITAN_TENSOR_F32,
     WITAN_TENSOR_U64,
     WITAN_TENSOR_U8,
+    WITAN_TENSOR_F64,
 } witan_tensor_type;
 
 typedef struct witan_tensor_entry {

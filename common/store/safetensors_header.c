@@ -23,6 +23,7 @@ static const struct {
     [WITAN_TENSOR_F32] = {"F32", 4},
     [WITAN_TENSOR_U64] = {"U64", 8},
     [WITAN_TENSOR_U8] = {"U8", 1},
+    [WITAN_TENSOR_F64] = {"F64", 8},
 };
 enum {
     TYPES = sizeof types / sizeof types[0]
@@ -280,7 +281,7 @@ read_type(scanner *self, witan_tensor_type *out)
             return WITAN_OK;
         }
     }
-    return fail(self, "dtype is not F32, U64 or U8");
+    return fail(self, "dtype is not F32, F64, U64 or U8");
 }
 
 /* The three members of a tensor, each once, in any order. */

@@ -179,6 +179,31 @@ save_one(witan_tensor_entry entry)
 }
 
 static void
+doubles_stand_before_floats(void)
+{
+    const char *path = witan_test_path("doubles.safetensors");
+    const double doubles[] = {1.0 / 3.0, -0.0, 1e-308};
+    const witan_tensor_entry two[] = {{"f", WITAN_TENSOR_F32, 1, {1}, scalar},
+                                      {"d", WITAN_TENSOR_F64, 1, {3}, doubles}};
+    witan_safetensors *file;
+    double read[3];
+    size_t size;
+    CHECK_STATUS(witan_safetensors_save(path, two, 2, NULL, 0, heap(), NULL), WITAN_OK);
+    char *content = witan_test_read(path, &size);
+    CHECK(content != NULL && size > sizeof doubles + sizeof scalar &&
+          memcmp(content + size - sizeof scalar - sizeof doubles, doubles,
+                 sizeof doubles) == 0);
+    free(content);
+    CHECK_STATUS(witan_safetensors_open(&file, path, heap(), NULL), WITAN_OK);
+    CHECK_STATUS(witan_safetensors_read(file, "d", WITAN_TENSOR_F64, 3, read, NULL),
+                 WITAN_OK);
+    CHECK(memcmp(read, doubles, sizeof read) == 0);
+    CHECK_STATUS(witan_safetensors_read(file, "d", WITAN_TENSOR_U64, 3, read, NULL),
+                 WITAN_E_DATA);
+    witan_safetensors_close(&file);
+}
+
+static void
 bad_entries_are_not_written(void)
 {
     const char *path = witan_test_path("bad.safetensors");
@@ -198,7 +223,7 @@ bad_entries_are_not_written(void)
         save_one((witan_tensor_entry){"a", WITAN_TENSOR_F32, 2, {SIZE_MAX, 2}, bytes}),
         WITAN_E_INVALID);
     CHECK_STATUS(
-        save_one((witan_tensor_entry){"a", (witan_tensor_type)3, 1, {3}, bytes}),
+        save_one((witan_tensor_entry){"a", (witan_tensor_type)4, 1, {3}, bytes}),
         WITAN_E_INVALID);
     CHECK_STATUS(witan_safetensors_save(path, twice, 2, NULL, 0, heap(), NULL),
                  WITAN_E_INVALID);
@@ -300,7 +325,7 @@ static void
 odd_members_are_refused(void)
 {
     REFUSED("{\"a\":{\"dtype\":\"F16\",\"shape\":[1],\"data_offsets\":[0,2]}}", 2,
-            "dtype is not F32, U64 or U8");
+            "dtype is not F32, F64, U64 or U8");
     REFUSED("{\"a\":{\"dtype\":\"U8\",\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":"
             "[0,2]}}",
             2, "given twice");
@@ -431,6 +456,7 @@ main(void)
     RUN(written_file_has_the_golden_bytes);
     RUN(empty_file_is_a_file);
     RUN(many_tensors_are_found);
+    RUN(doubles_stand_before_floats);
     RUN(bad_entries_are_not_written);
     RUN(lying_headers_are_refused);
     RUN(odd_members_are_refused);
