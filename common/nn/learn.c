@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "nn/finite.h"
+#include "nn/row_gradient.h"
 
 struct witan_bench {
     const witan_allocator *allocator; /* borrowed */
@@ -127,6 +128,37 @@ minibatch_loss(const lesson *self, witan_bench *bench, const uint32_t *position,
     return (double)NAN;
 }
 
+/* Gathers the rows bench->index[0..n), which are positions position[0..n) of the
+ * lesson; their loss, and its gradient in bench->gradient unless that is not finite. */
+static double
+minibatch_gradient(const lesson *self, const witan_learner *learner, witan_bench *bench,
+                   const uint32_t *position, size_t n, witan_random *dropout)
+{
+    self->rows->gather(self->rows->context, bench->index, n,
+                       witan_workspace_input(bench->training),
+                       self->targets == NULL ? bench->label : NULL);
+    const float *z = witan_model_forward(bench->model, bench->training,
+                                         learner->parameters, n, true, dropout);
+    double loss = minibatch_loss(self, bench, position, z, n);
+    if (isfinite(loss)) {
+        witan_model_backward(bench->model, bench->training, learner->parameters,
+                             bench->dz, bench->gradient);
+    }
+    return loss;
+}
+
+double
+learn_row_gradient(const witan_learner *self, witan_bench *bench,
+                   const witan_rows *rows, uint32_t index, witan_random *dropout,
+                   float **gradient)
+{
+    lesson task = {.rows = rows};
+    WITAN_ASSERT(self->model == bench->model);
+    bench->index[0] = index;
+    *gradient = bench->gradient;
+    return minibatch_gradient(&task, self, bench, NULL, 1, dropout);
+}
+
 static witan_status
 epoch(witan_learner *learner, witan_bench *bench, const lesson *task, size_t batch,
       double lr, witan_random *order, witan_random *dropout, double *mean_loss)
@@ -147,18 +179,11 @@ epoch(witan_learner *learner, witan_bench *bench, const lesson *task, size_t bat
         for (size_t i = 0; i < n; i++) {
             bench->index[i] = task->indices[position[i]];
         }
-        task->rows->gather(task->rows->context, bench->index, n,
-                           witan_workspace_input(bench->training),
-                           task->targets == NULL ? bench->label : NULL);
-        const float *z = witan_model_forward(model, bench->training,
-                                             learner->parameters, n, true, dropout);
-        double loss = minibatch_loss(task, bench, position, z, n);
+        double loss = minibatch_gradient(task, learner, bench, position, n, dropout);
         if (!isfinite(loss)) {
             return WITAN_E_NUMERIC;
         }
         sum += loss * (double)n;
-        witan_model_backward(model, bench->training, learner->parameters, bench->dz,
-                             bench->gradient);
         witan_optimiser_step(learner->optimiser, lr, learner->parameters,
                              bench->gradient, learner->optimiser_state,
                              &learner->optimiser_step, witan_model_trainable(model));

@@ -10,7 +10,7 @@ struct witan_network_bench {
     const witan_network *network;     /* borrowed until free */
     witan_bench *features;            /* exactly one of the two is set */
     witan_sequence_bench *tokens;
-    float *sum; /* [trainable] clipped gradients of a private step */
+    float *sum; /* [trainable] of a private step */
 };
 
 /* The same learner and rows, as each of the two kinds knows them. */

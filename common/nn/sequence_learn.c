@@ -9,6 +9,7 @@
 #include "nn/finite.h"
 #include "nn/loss.h"
 #include "nn/loss_top.h"
+#include "nn/row_gradient.h"
 #include "num/softmax.h"
 
 enum {
@@ -197,13 +198,45 @@ head_step(const lesson *self, const witan_sequence_learner *learner,
     return sum;
 }
 
+/* Gathers the windows bench->index[0..n), which are positions position[0..n) of the
+ * lesson; their loss per position, and its gradient in bench->gradient unless that is
+ * not finite. */
+static double
+minibatch_gradient(const lesson *self, const witan_sequence_learner *learner,
+                   witan_sequence_bench *bench, const uint32_t *position, size_t n,
+                   witan_random *dropout)
+{
+    size_t length = bench->length;
+    self->rows->gather(self->rows->context, bench->index, n, bench->token);
+    witan_sequence_forward(bench->model, bench->workspace, learner->parameters,
+                           bench->token, length + 1, n, length, true, dropout);
+    double loss = head_step(self, learner, bench, position, n);
+    if (isfinite(loss)) {
+        witan_sequence_backward(bench->model, bench->workspace, learner->parameters,
+                                bench->gradient);
+    }
+    return loss;
+}
+
+double
+sequence_row_gradient(const witan_sequence_learner *self, witan_sequence_bench *bench,
+                      const witan_token_rows *rows, uint32_t index,
+                      witan_random *dropout, float **gradient)
+{
+    lesson task = {.rows = rows};
+    WITAN_ASSERT(self->model == bench->model);
+    bench->index[0] = index;
+    *gradient = bench->gradient;
+    return minibatch_gradient(&task, self, bench, NULL, 1, dropout);
+}
+
 static witan_status
 epoch(witan_sequence_learner *learner, witan_sequence_bench *bench, const lesson *task,
       size_t batch, double lr, witan_random *order, witan_random *dropout,
       double *mean_loss)
 {
     const witan_sequence_model *model = bench->model;
-    size_t count = task->count, length = bench->length;
+    size_t count = task->count;
     double sum = 0.0;
 
     WITAN_ASSERT(learner->model == model && batch >= 1 && batch <= bench->batch &&
@@ -219,16 +252,11 @@ epoch(witan_sequence_learner *learner, witan_sequence_bench *bench, const lesson
         for (size_t i = 0; i < n; i++) {
             bench->index[i] = task->indices[position[i]];
         }
-        task->rows->gather(task->rows->context, bench->index, n, bench->token);
-        witan_sequence_forward(model, bench->workspace, learner->parameters,
-                               bench->token, length + 1, n, length, true, dropout);
-        double loss = head_step(task, learner, bench, position, n);
+        double loss = minibatch_gradient(task, learner, bench, position, n, dropout);
         if (!isfinite(loss)) {
             return WITAN_E_NUMERIC;
         }
         sum += loss * (double)n;
-        witan_sequence_backward(model, bench->workspace, learner->parameters,
-                                bench->gradient);
         witan_optimiser_step(learner->optimiser, lr, learner->parameters,
                              bench->gradient, learner->optimiser_state,
                              &learner->optimiser_step,
