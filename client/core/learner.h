@@ -37,6 +37,13 @@ typedef struct witan_learning_plan {
     const witan_clock *clock;     /* nullable: timings are 0 */
 } witan_learning_plan;
 
+/* Rows of the soft labels that a client says: M * positions. */
+static inline size_t
+witan_plan_labels(const witan_learning_plan *plan)
+{
+    return plan->transfer.count * plan->positions;
+}
+
 /* What one client owns (or, for data, borrows). */
 typedef struct witan_client_state {
     uint32_t id;
@@ -51,13 +58,16 @@ typedef struct witan_client_state {
     const witan_noise_source *noise;
 } witan_client_state;
 
-/* A worker's scratch for one architecture: model workspaces, target and logit rows.
- * Rows of soft labels are decoded and made in blocks of at most predict_batch rows:
- * [M * positions, C] of a word vocabulary never stands in memory as floats. */
+/* A worker's scratch for one architecture: model workspaces, logit rows.
+ * Soft labels are made in blocks of at most predict_batch rows and decoded by the
+ * minibatch: [M * positions, C] of a word vocabulary never stands in memory as floats.
+ */
 typedef struct witan_kit {
     witan_network_bench *bench; /* owned */
-    float *rows;                /* [predict_batch * positions, classes] owned */
-    uint32_t *labels;           /* [predict_batch * positions] owned */
+    size_t block;               /* rows at a time: predict_batch; windows: fewer, when
+                                   their logits would fill more than 16 MiB */
+    float *rows;                /* [block * positions, classes] owned */
+    uint32_t *labels;           /* [block * positions] owned */
     double *scores;             /* [transfer rows * positions] privacy scores, owned;
                                    NULL without scores */
 } witan_kit;

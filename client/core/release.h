@@ -22,8 +22,10 @@ typedef struct witan_part {
 typedef enum witan_release_label {
     WITAN_RELEASE_SOFT,     /* the tempered, noisy soft label */
     WITAN_RELEASE_SAMPLED,  /* one class drawn from it, as a one-hot row */
-    WITAN_RELEASE_RESPONSE, /* its largest class through K-ary randomised response */
-    WITAN_RELEASE_VOTES,    /* GNMax: the shards' votes, Gaussian noise, the largest */
+    WITAN_RELEASE_RESPONSE, /* its largest class through K-ary randomised response;
+                               without noise that of the logits, clipped or not */
+    WITAN_RELEASE_VOTES,    /* GNMax: the shards' votes, Gaussian noise of sd
+                               swing.sigma votes, the largest */
 } witan_release_label;
 
 typedef enum witan_gap_reference {
@@ -44,7 +46,7 @@ typedef struct witan_release_config {
     witan_gap_reference gap_reference;
     double gap_quantile; /* the gap at this quantile of the transfer rows scores 1/2,
                             the median nearly 0 */
-    bool rules;          /* text: digit runs, identifiers */
+    bool rules;          /* text: numbers, and words with a digit in them */
     size_t rules_reach;  /* positions after such a run that still count */
     double density;      /* features: neighbours at which a row scores 1/e; 0: off */
     double radius;       /* of a neighbourhood, in standardised features */
@@ -58,6 +60,10 @@ typedef struct witan_release_config {
  * function of plan, private rows and seed alone: made again after a restart. */
 typedef struct witan_release witan_release;
 
+/* Floor under what was heard, before logarithms: half of the least probability that
+ * u16 can tell from 0. */
+#define WITAN_HEARD_FLOOR (0.5F / 65535.0F)
+
 struct witan_learning_plan;
 struct witan_client_state;
 struct witan_kit;
@@ -65,10 +71,13 @@ struct witan_kit;
 /* Whether this config needs one at all. */
 bool witan_release_has_scores(const witan_release_config *config);
 
-/* Trains references and shards, judges rules and densities. Takes as long as shard
- * epochs over the private and the transfer rows. Streams are keyed by (seed, client,
- * WITAN_ROUND_RELEASE, purpose); those of the public reference by WITAN_CLIENT_NONE.
- * Errors: E_CONFIG (a score that does not fit the data), E_NUMERIC, E_MEMORY. */
+/* Trains references and shards, judges rules and densities; the client's own blocks are
+ * not touched. Takes as long as shard epochs over the private and the transfer rows.
+ * Streams are keyed by (seed, client, WITAN_ROUND_RELEASE, purpose); those of the
+ * public reference by WITAN_CLIENT_NONE. Shards start where the client did.
+ * Errors: E_CONFIG (a score that does not fit the data: rules or a public reference
+ * without text, densities of text, fewer rows than shards or halves), E_NUMERIC,
+ * E_MEMORY. */
 WITAN_NODISCARD witan_status witan_release_new(witan_release **out,
                                                const struct witan_learning_plan *plan,
                                                const struct witan_client_state *client,
@@ -79,7 +88,12 @@ void witan_release_free(witan_release **self);
 /* Round number of streams that belong to no round. */
 #define WITAN_ROUND_RELEASE UINT32_MAX
 
-/* s [M * positions] in [0, 1] of this extraction. Errors: E_NUMERIC, E_MEMORY. */
+/* s [M * positions] in [0, 1] of this extraction, the largest of the scores. The gap of
+ * a row is ln p_client(v) - ln p_reference(v), v the client's first choice; it scores
+ * sigmoid((gap - middle) / width), middle at gap_quantile of all gaps, width a quarter
+ * of its distance from their median, 1e-6 at least. Against HEARD the client speaks at
+ * extract_temperature, as those did that it heard.
+ * Errors: E_DATA (heard of another shape), E_NUMERIC, E_MEMORY. */
 WITAN_NODISCARD witan_status witan_release_scores(
     witan_release *self, const struct witan_learning_plan *plan,
     const struct witan_client_state *client, struct witan_kit *kit, double *scores);
@@ -87,7 +101,9 @@ WITAN_NODISCARD witan_status witan_release_scores(
 /* Logits z [count, C] of rows first .. first + count become what is said, in place.
  *   score   [count], or NULL: all 0
  *   self    may be NULL but for VOTES
- * Errors: E_NUMERIC, E_MEMORY. */
+ *   source  rows draw from it in order and each anew, so that calls for parts say the
+ *           same as one for all
+ * Errors: E_INVALID (VOTES without shards), E_NUMERIC, E_MEMORY. */
 WITAN_NODISCARD witan_status witan_release_rows(const witan_release *self,
                                                 const witan_release_config *config,
                                                 float *z, const double *score,

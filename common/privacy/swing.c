@@ -304,6 +304,15 @@ tempered(double *p, const float *z, size_t C, double clip, double temperature)
     return true;
 }
 
+/* Onto the grid. */
+static void
+round_entries(double *v, size_t C)
+{
+    for (size_t c = 0; c < C; c++) {
+        v[c] = rint(v[c] / WITAN_SWING_GRID) * WITAN_SWING_GRID;
+    }
+}
+
 static void
 disturb(double *v, size_t C, const witan_swing_options *options, words *random)
 {
@@ -312,9 +321,7 @@ disturb(double *v, size_t C, const witan_swing_options *options, words *random)
     } else {
         add_laplace(v, C, options->sigma, random);
     }
-    for (size_t c = 0; c < C; c++) {
-        v[c] = rint(v[c] / WITAN_SWING_GRID) * WITAN_SWING_GRID;
-    }
+    round_entries(v, C);
 }
 
 witan_status
@@ -419,4 +426,30 @@ witan_swing_respond(uint32_t *labels, size_t N, size_t C, double response,
     }
     words_fini(&random);
     return status;
+}
+
+witan_status
+witan_swing_vote(uint32_t *labels, const uint32_t *votes, size_t N, size_t C,
+                 double sigma, const witan_noise_source *source)
+{
+    if (!positive(sigma) || C < 2 || C > WITAN_CLASSES_MAX) {
+        return WITAN_E_INVALID;
+    }
+    words random;
+    words_init(&random, source);
+    for (size_t n = 0; n < N; n++, votes += C) {
+        double most = -HUGE_VAL;
+        for (size_t c = 0; c < C; c += 2) { /* normals come in pairs */
+            size_t pair = c + 1 < C ? 2 : 1;
+            double noisy[2] = {(double)votes[c], (double)votes[c + pair - 1]};
+            add_gaussian(noisy, pair, sigma, &random);
+            round_entries(noisy, pair);
+            for (size_t k = 0; k < pair; k++) {
+                labels[n] = noisy[k] > most ? (uint32_t)(c + k) : labels[n];
+                most = noisy[k] > most ? noisy[k] : most;
+            }
+        }
+    }
+    words_fini(&random);
+    return WITAN_OK;
 }

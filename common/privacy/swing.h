@@ -130,4 +130,11 @@ WITAN_NODISCARD witan_status witan_swing_respond(uint32_t *labels, size_t N, siz
                                                  double response,
                                                  const witan_noise_source *source);
 
+/* GNMax (Papernot et al. 2018, arXiv 1802.08908): the class with the most votes [N, C]
+ * after Gaussian noise of sd `sigma` votes on each count, ties to the lower class.
+ * Errors: E_INVALID (C < 2, sigma not above 0). */
+WITAN_NODISCARD witan_status witan_swing_vote(uint32_t *labels, const uint32_t *votes,
+                                              size_t N, size_t C, double sigma,
+                                              const witan_noise_source *source);
+
 #endif

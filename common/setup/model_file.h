@@ -3,12 +3,14 @@
 #ifndef WITAN_SETUP_MODEL_FILE_H
 #define WITAN_SETUP_MODEL_FILE_H
 
-#include "nn/model.h"
+#include "nn/network.h"
 
 /* Safetensors, one entry per tensor of the model ("0.weight", ...), channels last;
- * metadata: architecture, client. Atomic (store/file.h). Errors: E_IO, E_MEMORY. */
+ * metadata: architecture, client; of a model that reads tokens "reads" and the length
+ * of its "window" (its vocabulary is the first extent of embedding.weight). Atomic
+ * (store/file.h). Errors: E_IO, E_MEMORY. */
 WITAN_NODISCARD witan_status witan_model_file_save(
-    const char *path, const witan_model *model, const float *parameters, size_t client,
-    const witan_allocator *allocator, witan_diag *diag);
+    const char *path, const witan_network *network, const float *parameters,
+    size_t client, const witan_allocator *allocator, witan_diag *diag);
 
 #endif

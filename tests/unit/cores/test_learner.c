@@ -33,7 +33,7 @@ gather(const void *context, const uint32_t *indices, size_t count, float *x,
     }
 }
 
-static const witan_rows rows = {gather, NULL};
+static const witan_rows rows = {.gather = gather};
 
 static void
 make_points(void)
@@ -53,7 +53,7 @@ make_points(void)
 /* One client, its model, and a worker's scratch. */
 typedef struct fixture {
     witan_learning_plan plan;
-    witan_model *model;
+    witan_network network;
     witan_client_state client;
     witan_kit kit;
     size_t parameters;
@@ -70,6 +70,7 @@ fixture_init(fixture *self, const char *model)
         .seed = 11,
         .rounds = 10,
         .classes = CLASSES,
+        .positions = 1,
         .local_epochs = 2,
         .local_batch = 16,
         .optimiser = {.kind = WITAN_OPTIMISER_ADAM,
@@ -86,23 +87,22 @@ fixture_init(fixture *self, const char *model)
         .transfer = {&rows, order + TRAIN, TRANSFER},
     };
     CHECK_STATUS(witan_zoo_parse(&spec, model, NULL), WITAN_OK);
-    CHECK_STATUS(witan_model_new(&self->model, a, &spec, (witan_shape){1, 1, FEATURES},
-                                 CLASSES, NULL),
-                 WITAN_OK);
-    self->parameters = witan_model_parameters(self->model);
+    witan_input input = {.shape = {1, 1, FEATURES}, .outputs = CLASSES};
+    CHECK_STATUS(witan_network_init(&self->network, a, &spec, &input, NULL), WITAN_OK);
+    self->parameters = witan_network_parameters(&self->network);
     size_t state = witan_optimiser_slots(&self->plan.optimiser) *
-                   witan_model_trainable(self->model);
+                   witan_network_trainable(&self->network);
     self->client = (witan_client_state){
         .id = 3,
-        .learner = {.model = self->model,
+        .learner = {.network = &self->network,
                     .parameters = witan_zalloc(a, self->parameters, sizeof(float)),
                     .optimiser_state = witan_zalloc(a, state, sizeof(float)),
                     .optimiser = &self->plan.optimiser},
         .train = {&rows, order, TRAIN},
     };
     witan_random_init(&random, 5, 0, 0, WITAN_PURPOSE_INITIALISE);
-    witan_model_initialise(self->model, self->client.learner.parameters, &random);
-    CHECK_STATUS(witan_kit_init(&self->kit, &self->plan, self->model, TRAIN, a),
+    witan_network_initialise(&self->network, self->client.learner.parameters, &random);
+    CHECK_STATUS(witan_kit_init(&self->kit, &self->plan, &self->network, TRAIN, a),
                  WITAN_OK);
 }
 
@@ -113,7 +113,7 @@ fixture_fini(fixture *self)
     witan_kit_fini(&self->kit, a);
     witan_free(a, self->client.learner.parameters);
     witan_free(a, self->client.learner.optimiser_state);
-    witan_model_free(&self->model);
+    witan_network_fini(&self->network);
 }
 
 static double
@@ -130,7 +130,7 @@ static witan_soft_labels
 extract(fixture *self)
 {
     witan_soft_labels out = {0};
-    CHECK_STATUS(witan_learner_extract(&self->client, &self->plan, &self->kit, &out,
+    CHECK_STATUS(witan_learner_extract(&self->client, &self->plan, &self->kit, 0, &out,
                                        witan_allocator_default()),
                  WITAN_OK);
     CHECK(out.rows == TRANSFER && out.classes == CLASSES &&
@@ -189,8 +189,8 @@ knowledge_is_softmax_of_logits(void)
     fixture f;
     fixture_init(&f, "mlp(8)");
     (void)train(&f, 0);
-    CHECK_STATUS(witan_learn_predict(&f.client.learner, f.kit.bench, &rows,
-                                     f.plan.transfer.indices, TRANSFER, z),
+    CHECK_STATUS(witan_network_predict(&f.client.learner, f.kit.bench, &rows,
+                                       f.plan.transfer.indices, TRANSFER, z),
                  WITAN_OK);
     for (int variant = 0; variant < 12; variant++) {
         double temp = temperatures[variant / 4];
@@ -353,7 +353,7 @@ a_subset_is_scored_on_the_way(void)
     CHECK(some.count == 0 && some.accuracy == 0.0);
     witan_score whole = evaluate(&f, part.indices, TEST);
     CHECK(memcmp(&whole, &all, sizeof all) == 0);
-    f.plan.predict_batch = 1; /* the kit has room for more */
+    f.kit.block = 1; /* the kit has room for more */
     witan_score single = evaluate(&f, part.indices, TEST);
     CHECK(single.accuracy == all.accuracy);
     CHECK_NEAR(single.loss, all.loss, 1e-6, 1e-6);
@@ -369,7 +369,7 @@ work(float *out, uint64_t seed, uint32_t client, uint32_t round, bool distills,
     fixture_init(&f, "mlp(8)");
     witan_soft_labels own = extract(&f);
     if (used_before) { /* scratch must not matter */
-        memset(f.kit.rows, 0xff, TRANSFER * CLASSES * sizeof(float));
+        memset(f.kit.rows, 0xff, f.kit.block * CLASSES * sizeof(float));
         (void)evaluate(&f, order, TRAIN);
     }
     f.plan.seed = seed;
@@ -416,7 +416,7 @@ a_step_too_wide_is_an_error(void)
                  WITAN_E_NUMERIC);
     witan_soft_labels out = {0};
     f.client.learner.parameters[0] = NAN;
-    CHECK_STATUS(witan_learner_extract(&f.client, &f.plan, &f.kit, &out,
+    CHECK_STATUS(witan_learner_extract(&f.client, &f.plan, &f.kit, 0, &out,
                                        witan_allocator_default()),
                  WITAN_E_NUMERIC);
     CHECK(out.bytes == NULL);
@@ -439,7 +439,7 @@ memory_may_run_out(void)
         witan_kit kit;
         witan_failing_allocator_init(&heap, fail_at);
         witan_status status =
-            witan_kit_init(&kit, &f.plan, f.model, TRAIN, &heap.allocator);
+            witan_kit_init(&kit, &f.plan, &f.network, TRAIN, &heap.allocator);
         if (status == WITAN_OK) {
             witan_kit_fini(&kit, &heap.allocator);
             CHECK(heap.live == 0);
@@ -453,7 +453,7 @@ memory_may_run_out(void)
     witan_soft_labels out = {0};
     witan_failing_allocator_init(&heap, 1);
     CHECK_STATUS(
-        witan_learner_extract(&f.client, &f.plan, &f.kit, &out, &heap.allocator),
+        witan_learner_extract(&f.client, &f.plan, &f.kit, 0, &out, &heap.allocator),
         WITAN_E_MEMORY);
     CHECK(heap.live == 0 && out.bytes == NULL);
     fixture_fini(&f);
