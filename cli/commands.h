@@ -6,6 +6,10 @@
 int witan_command_sim(int argc, char **argv);
 int witan_command_data(int argc, char **argv);
 
+int witan_command_canary(int argc, char **argv);
+int witan_command_audit(int argc, char **argv);
+int witan_command_epsilon(int argc, char **argv);
+
 int witan_command_coordinator(int argc, char **argv);
 int witan_command_invite(int argc, char **argv);
 int witan_command_peers(int argc, char **argv);

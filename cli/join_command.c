@@ -22,7 +22,8 @@ enum {
 
 static struct {
     char *line;
-    const char *token_file, *state, *data, *format, *label, *model;
+    const char *token_file, *state, *data, *format, *label, *model, *canaries;
+    witan_texts protect;
     double test_fraction;
     bool enrol_only, json;
 } args = {.test_fraction = -1.0};
@@ -39,6 +40,8 @@ static const witan_option join_options[] = {
      .low = 0.001,
      .high = 0.999},
     {.name = "model", .kind = WITAN_OPTION_TEXT, .value = &args.model},
+    {.name = "protect", .kind = WITAN_OPTION_TEXTS, .value = &args.protect},
+    {.name = "canaries", .kind = WITAN_OPTION_TEXT, .value = &args.canaries},
     {.name = "enrol-only", .kind = WITAN_OPTION_FLAG, .value = &args.enrol_only},
     {.name = "enroll-only", .kind = WITAN_OPTION_FLAG, .value = &args.enrol_only},
 };
@@ -62,13 +65,17 @@ static const witan_usage join_usage = {
         "  --state DIR         where keys and progress are kept (default:\n"
         "                      ~/.local/state/witan/NAME)\n"
         "  --data PATH         own rows: a file or directory; they never leave it\n"
-        "  --format FORMAT     of the data: auto, idx, cifar10, npy, npz or csv\n"
+        "  --format FORMAT     of the data: auto, idx, cifar10, npy, npz, csv or text\n"
         "  --label COLUMN      CSV: name of the label column (default: the last)\n"
         "  --test-fraction F   share of own rows to test on where the data has no "
         "test\n"
         "                      part (default 0.2)\n"
         "  --model SPEC        own model, such as 'mlp(200)' (default: the "
         "experiment's)\n"
+        "  --protect SETTING   insist on a setting of swing.*, local.privacy.* or\n"
+        "                      extract.temperature, such as swing.noise=gaussian,\n"
+        "                      whatever the experiment says; may be given again\n"
+        "  --canaries PLAN     plant this client's canaries (witan canary plan)\n"
         "  --enrol-only        do not take part yet; witan client does (--enroll-only\n"
         "                      is the same)\n\n"
         "Examples:\n"
@@ -87,13 +94,14 @@ static const witan_usage join_usage = {
 
 static const witan_option client_options[] = {
     WITAN_OPTION_STATE(&args.state),
+    {.name = "canaries", .kind = WITAN_OPTION_TEXT, .value = &args.canaries},
     WITAN_OPTION_JSON(&args.json),
 };
 
 static const witan_usage client_usage = {
     .command = "witan client",
     .help =
-        "usage: witan client --state DIR [--json]\n\n"
+        "usage: witan client --state DIR [--canaries PLAN] [--json]\n\n"
         "Takes part as the client that enrolled with witan join, from where it was "
         "left,\n"
         "until the experiment is finished. Tries again for ever when the coordinator "
@@ -102,6 +110,10 @@ static const witan_usage client_usage = {
         "saves;\n"
         "the second stops at once.\n\n"
         "  --state DIR         the directory that witan join named\n"
+        "  --canaries PLAN     plant this client's canaries (witan canary plan), "
+        "before "
+        "it\n"
+        "                      takes part for the first time\n"
         "  --json              last line of standard output: the client's status\n\n"
         "Examples:\n"
         "  witan client --state ~/.local/state/witan/site-a\n\n"
@@ -173,9 +185,18 @@ int
 witan_command_client(int argc, char **argv)
 {
     int code;
-    return witan_usage_read(&client_usage, argc, argv, &code)
-               ? work(witan_daemon_start())
-               : code;
+    witan_diag diag = {0};
+    if (!witan_usage_read(&client_usage, argc, argv, &code)) {
+        return code;
+    }
+    if (args.canaries != NULL) {
+        witan_status status = witan_node_plant(args.state, args.canaries,
+                                               witan_allocator_default(), &diag);
+        if (status != WITAN_OK) {
+            return witan_fail(&diag, status);
+        }
+    }
+    return work(witan_daemon_start());
 }
 
 /* --- join ------------------------------------------------------------------------- */
@@ -270,6 +291,25 @@ find_data(char *out, size_t room, witan_diag *diag)
     return copy_text(out, room, path, "data", diag);
 }
 
+/* One assignment a line. */
+static witan_status
+copy_protect(char *out, size_t room, witan_diag *diag)
+{
+    size_t length = 0;
+    for (size_t i = 0; i < args.protect.count; i++) {
+        const char *item = args.protect.items[i];
+        if (strchr(item, '\n') != NULL || length + strlen(item) + 2 > room) {
+            return witan_usage_error(&join_usage, diag,
+                                     "--protect takes settings without line breaks, "
+                                     "%zu bytes in all",
+                                     room - 1);
+        }
+        length += (size_t)snprintf(out + length, room - length, "%s%s",
+                                   i == 0 ? "" : "\n", item);
+    }
+    return WITAN_OK;
+}
+
 static witan_status
 make_settings(witan_node_settings *out, witan_diag *diag)
 {
@@ -286,7 +326,10 @@ make_settings(witan_node_settings *out, witan_diag *diag)
     WITAN_TRY(find_data(out->data, sizeof out->data, diag));
     WITAN_TRY(copy_text(out->format, sizeof out->format, args.format, "format", diag));
     WITAN_TRY(copy_text(out->label, sizeof out->label, args.label, "label", diag));
-    return copy_text(out->model, sizeof out->model, args.model, "model", diag);
+    WITAN_TRY(copy_text(out->model, sizeof out->model, args.model, "model", diag));
+    WITAN_TRY(copy_text(out->canaries, sizeof out->canaries, args.canaries, "canaries",
+                        diag));
+    return copy_protect(out->protect, sizeof out->protect, diag);
 }
 
 static void

@@ -23,6 +23,12 @@ static const struct command {
     {"sim", witan_command_sim, "simulate many clients", "On one machine", false},
     {"data", witan_command_data, "look at a data set, or split it among clients", NULL,
      false},
+    {"canary", witan_command_canary, "draw canaries to plant, to see what leaks",
+     "What leaks", false},
+    {"audit", witan_command_audit, "what a run gave away, as table, page and gate",
+     NULL, false},
+    {"epsilon", witan_command_epsilon, "what noise promises, before it is used", NULL,
+     false},
     {"coordinator", witan_command_coordinator, "serve an experiment to clients",
      "On the coordinator's machine", true},
     {"invite", witan_command_invite, "print the line that admits one client", NULL,
@@ -57,8 +63,8 @@ print_help(FILE *stream)
         "\nTry this first, it needs nothing else:  witan sim --reference local\n"
         "`witan COMMAND --help` tells more. `witan --version` tells which kernels "
         "run.\n"
-        "Exit codes: 0 done, 1 failed, 2 usage or config, 3 bad data, 5 refused,\n"
-        "6 no answer, 130 interrupted.\n");
+        "Exit codes: 0 done, 1 failed, 2 usage or config, 3 bad data, 4 an audit's\n"
+        "threshold was crossed, 5 refused, 6 no answer, 130 interrupted.\n");
 }
 
 static void

@@ -16,6 +16,7 @@
 #include "cli/terminal.h"
 #include "fusion/fusion.h"
 #include "num/cpu.h"
+#include "setup/canary_file.h"
 #include "sim/simulation.h"
 #include "store/file.h"
 #include "store/lock.h"
@@ -24,9 +25,16 @@ static struct {
     char *experiment; /* NULL: the embedded one */
     witan_texts assignments;
     uint64_t threads; /* 0: one per processor */
-    const char *out, *resume, *reference;
+    const char *out, *resume, *reference, *canaries;
     bool json, quiet;
 } args;
+
+/* The plan of --canaries, or the one that a resumed run was begun with. */
+static struct {
+    char *json; /* NULL: none */
+    size_t size;
+    char origin[WITAN_PATH_MAX];
+} canaries;
 
 /* What the hooks need. */
 typedef struct screen {
@@ -55,6 +63,7 @@ static const witan_option options[] = {
     {.name = "out", .kind = WITAN_OPTION_TEXT, .value = &args.out},
     {.name = "resume", .kind = WITAN_OPTION_TEXT, .value = &args.resume},
     {.name = "reference", .kind = WITAN_OPTION_TEXT, .value = &args.reference},
+    {.name = "canaries", .kind = WITAN_OPTION_TEXT, .value = &args.canaries},
     WITAN_OPTION_JSON(&args.json),
     {.name = "quiet", .kind = WITAN_OPTION_FLAG, .value = &args.quiet, .letter = 'q'},
 };
@@ -74,6 +83,7 @@ static const witan_usage usage = {
         "  --out DIR           run directory (default: runs/NAME-STRATEGY-TIME)\n"
         "  --resume DIR        continue a run that was stopped or killed\n"
         "  --reference local   first run the same clients alone, then compare\n"
+        "  --canaries PLAN     plant canaries (witan canary plan), for witan audit\n"
         "  --json              last line of standard output: the result as one object\n"
         "  --quiet             no progress\n\n"
         "Examples:\n"
@@ -106,12 +116,12 @@ check_arguments(witan_diag *diag)
         return witan_usage_error(&usage, diag, "--reference takes local, not %s",
                                  args.reference);
     }
-    if (args.resume != NULL &&
-        (args.experiment != NULL || args.out != NULL || args.assignments.count != 0)) {
+    if (args.resume != NULL && (args.experiment != NULL || args.out != NULL ||
+                                args.canaries != NULL || args.assignments.count != 0)) {
         return witan_usage_error(
             &usage, diag,
             "--resume takes everything from its directory: leave out the "
-            "experiment, --set and --out");
+            "experiment, --set, --canaries and --out");
     }
     return WITAN_OK;
 }
@@ -234,6 +244,26 @@ load_config(run *self, bool reference, witan_diag *diag)
     return WITAN_OK;
 }
 
+/* The plan that is asked for, or the one in the directory of a resumed run. */
+static witan_status
+load_canaries(witan_diag *diag)
+{
+    if (args.resume != NULL) {
+        WITAN_TRY(join(canaries.origin, args.resume, "canaries.json", diag));
+        if (!witan_path_exists(canaries.origin)) {
+            return WITAN_OK;
+        }
+    } else if (args.canaries == NULL) {
+        return WITAN_OK;
+    } else if (snprintf(canaries.origin, sizeof canaries.origin, "%s", args.canaries) >=
+               (int)sizeof canaries.origin) {
+        return witan_usage_error(&usage, diag, "--canaries: the path is too long");
+    }
+    return witan_file_read(&canaries.json, &canaries.size, canaries.origin,
+                           WITAN_CANARY_PLAN_BYTES_MAX, witan_allocator_default(),
+                           diag);
+}
+
 /* The experiment's name as part of a path: no slash, no leading dot, no surprise. */
 static void
 name_for_path(char out[64], const char *name)
@@ -318,6 +348,9 @@ prepare(run *self, const char *directory, screen *view, bool resume, witan_diag 
         .threads = args.threads != 0 ? args.threads : processors(),
         .directory = directory,
         .resume = resume,
+        .canaries = canaries.json,
+        .canaries_size = canaries.size,
+        .canaries_origin = canaries.origin,
         .interrupts = &interrupts,
         .progress = on_progress,
         .round_ended = on_round,
@@ -448,6 +481,11 @@ run_reference(run *reference, run *main_run, const char *directory, screen *view
     }
     witan_text_fini(&text);
     WITAN_TRY(status);
+    if (canaries.json != NULL) {
+        WITAN_TRY(join(config, directory, "canaries.json", diag));
+        WITAN_TRY(witan_file_replace(config, canaries.json, canaries.size,
+                                     witan_allocator_default(), diag));
+    }
     view->title = "reference (local): ";
     status = execute(reference, view, diag);
     view->title = "";
@@ -514,6 +552,9 @@ simulate(void)
     int code = 0;
     witan_status status = load_config(&main_run, false, &diag);
     if (status == WITAN_OK) {
+        status = load_canaries(&diag);
+    }
+    if (status == WITAN_OK) {
         status = choose_directory(directory, &main_run.config, &diag);
     }
     bool fresh = status == WITAN_OK && !witan_path_exists(directory);
@@ -531,6 +572,7 @@ simulate(void)
     }
     run_fini(&main_run);
     run_fini(&reference);
+    witan_free(witan_allocator_default(), canaries.json);
     if (fresh && code != 0) {
         remove_empty_run(directory);
     }

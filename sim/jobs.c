@@ -53,7 +53,7 @@ static witan_status
 extract_parameters(sim_seat *seat)
 {
     witan_simulation *self = seat->simulation;
-    size_t count = witan_model_parameters(seat->state.learner.model);
+    size_t count = witan_network_parameters(seat->state.learner.network);
     witan_message *output = &seat->job.output;
     output->parameters = witan_alloc(self->allocator, count, sizeof(float));
     if (output->parameters == NULL) {
@@ -62,6 +62,21 @@ extract_parameters(sim_seat *seat)
     memcpy(output->parameters, seat->state.learner.parameters, count * sizeof(float));
     output->parameters_count = count;
     return WITAN_OK;
+}
+
+/* What scores need is made when they are first needed: a function of plan, private rows
+ * and seed, so it is made again after a resume. */
+static witan_status
+extract_labels(sim_seat *seat, witan_kit *kit)
+{
+    witan_simulation *self = seat->simulation;
+    if (seat->state.release == NULL && witan_release_has_scores(&self->plan.release)) {
+        WITAN_TRY(witan_release_new(&seat->state.release, &self->plan, &seat->state,
+                                    kit, self->allocator));
+    }
+    seat->state.heard = seat->lesson.bytes != NULL ? &seat->lesson : NULL;
+    return witan_learner_extract(&seat->state, &self->plan, kit, seat->job.round,
+                                 &seat->job.output.labels, self->allocator);
 }
 
 static witan_status
@@ -74,14 +89,14 @@ train(sim_seat *seat, witan_kit *kit)
         witan_learner_train(&seat->state, &self->plan, kit, job->round, &job->loss));
     lap(seat, PHASE_TRAIN, &since);
     if (self->world.strategy->exchange == WITAN_EXCHANGE_NONE) {
-        return WITAN_OK;
+        return sim_evidence_train(seat);
     }
     WITAN_TRY(self->world.strategy->exchange == WITAN_EXCHANGE_KNOWLEDGE
-                  ? witan_learner_extract(&seat->state, &self->plan, kit,
-                                          &job->output.labels, self->allocator)
+                  ? extract_labels(seat, kit)
                   : extract_parameters(seat));
     job->output.samples = seat->state.train.count;
     sim_digest_message(job->digest, &job->output);
+    WITAN_TRY(sim_evidence_train(seat));
     lap(seat, PHASE_EXTRACT, &since);
     if (job->evaluates) {
         WITAN_TRY(evaluate(seat, kit));
@@ -105,6 +120,15 @@ distill(sim_seat *seat, witan_kit *kit)
         WITAN_TRY(witan_learner_distill(&seat->state, &self->plan, kit, job->round,
                                         &job->input.labels, &job->loss));
     }
+    if (seat->evidence.before != NULL) {
+        WITAN_TRY(sim_copy_labels(&seat->evidence.fused, &job->input.labels,
+                                  self->allocator));
+    }
+    if (self->plan.release.gap && self->plan.release.gap_reference == WITAN_GAP_HEARD) {
+        witan_soft_labels_fini(&seat->lesson, self->allocator);
+        seat->lesson = job->input.labels;
+        memset(&job->input.labels, 0, sizeof job->input.labels);
+    }
     witan_message_fini(&job->input, self->allocator);
     lap(seat, PHASE_DISTILL, &since);
     return WITAN_OK;
@@ -121,7 +145,7 @@ sim_job_run(void *context, size_t worker)
 
     memset(job->seconds, 0, sizeof job->seconds);
     if (kit->bench == NULL) {
-        job->status = witan_kit_init(kit, &self->plan, seat->state.learner.model,
+        job->status = witan_kit_init(kit, &self->plan, seat->state.learner.network,
                                      self->train_rows_max, self->allocator);
         if (job->status != WITAN_OK) {
             return;
@@ -153,7 +177,7 @@ sim_job_failure(const sim_seat *seat, witan_diag *diag)
             diag, job->status,
             "client %u (%s): %s in round %u met a number that is not finite; lower "
             "local.optimizer.lr or set local.optimizer.clip",
-            (unsigned)seat->state.id, witan_model_name(seat->state.learner.model),
+            (unsigned)seat->state.id, witan_network_name(seat->state.learner.network),
             phases[job->kind], (unsigned)job->round + 1);
     }
     return witan_diag_fail(diag, job->status, "client %u: %s in round %u failed: %s",

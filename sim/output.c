@@ -19,6 +19,19 @@ path_of(char *out, size_t size, const witan_simulation *self, const char *name,
                : WITAN_OK;
 }
 
+/* The plan as it was used: --resume and audits read it from here. */
+static witan_status
+write_canaries(const witan_simulation *self, witan_diag *diag)
+{
+    char path[WITAN_PATH_MAX];
+    if (!self->has_canaries) {
+        return WITAN_OK;
+    }
+    WITAN_TRY(path_of(path, sizeof path, self, "canaries.json", diag));
+    return witan_file_replace(path, self->options.canaries, self->options.canaries_size,
+                              self->allocator, diag);
+}
+
 witan_status
 sim_output_open(witan_simulation *self, uint64_t keep_bytes, witan_diag *diag)
 {
@@ -36,6 +49,7 @@ sim_output_open(witan_simulation *self, uint64_t keep_bytes, witan_diag *diag)
         WITAN_TRY(path_of(path, sizeof path, self, "config.json", diag));
         WITAN_TRY(witan_file_replace(path, self->config_text.data,
                                      self->config_text.length, self->allocator, diag));
+        WITAN_TRY(write_canaries(self, diag));
     }
     WITAN_TRY(path_of(path, sizeof path, self, "metrics.jsonl", diag));
     return witan_append_open(&self->metrics, path, keep_bytes, self->allocator, diag);
@@ -116,11 +130,11 @@ sim_output_round(witan_simulation *self, const witan_round_record *round,
 static witan_status
 save_model(witan_simulation *self, size_t n, witan_diag *diag)
 {
-    const witan_learner *learner = &self->seat[n].state.learner;
+    const witan_network_learner *learner = &self->seat[n].state.learner;
     char name[64], path[WITAN_PATH_MAX];
     (void)snprintf(name, sizeof name, "models/client-%04zu.safetensors", n);
     WITAN_TRY(path_of(path, sizeof path, self, name, diag));
-    return witan_model_file_save(path, learner->model, learner->parameters, n,
+    return witan_model_file_save(path, learner->network, learner->parameters, n,
                                  self->allocator, diag);
 }
 

@@ -263,6 +263,7 @@ sim_end_round(witan_simulation *self, witan_diag *diag)
         self->has_weights = witan_coordinator_weights(self->coordinator, self->weights);
     }
     keep_round(self, &round);
+    WITAN_TRY(sim_evidence_save(self, round.round, diag));
     WITAN_TRY(sim_output_round(self, &round, diag));
     bool last = self->record.rounds_done == self->config->rounds;
     if (self->options.round_ended != NULL) {

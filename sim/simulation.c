@@ -302,9 +302,9 @@ make_run(witan_simulation *self, witan_diag *diag)
     config.strategy = self->world.strategy;
     config.kind = self->plan.kind;
     config.codec = self->plan.codec;
-    config.rows = self->plan.transfer.count;
+    config.rows = witan_plan_labels(&self->plan);
     config.classes = self->plan.classes;
-    config.parameters = witan_model_parameters(self->models[0]);
+    config.parameters = witan_network_parameters(&self->networks[0]);
     self->rounds = witan_zalloc(a, self->config->rounds, sizeof *self->rounds);
     self->last = witan_zalloc(a, n, sizeof *self->last);
     self->own_by_round = witan_zalloc(a, self->config->rounds, n * sizeof(double));
@@ -366,7 +366,7 @@ fill_record(witan_simulation *self)
     record->seed = self->config->seed;
     record->clients = self->seats;
     record->rounds_planned = self->config->rounds;
-    record->classes = self->plan.classes;
+    record->classes = self->world.train.classes;
     record->transfer_rows = self->plan.transfer.count;
     record->threads = self->options.threads;
     record->model_names = self->model_names;
@@ -476,9 +476,9 @@ finish_digest(witan_simulation *self)
     witan_digest_init(&digest);
     witan_digest_update(&digest, self->digest, sizeof self->digest);
     for (size_t n = 0; n < self->learners; n++) {
-        const witan_learner *learner = &self->seat[n].state.learner;
+        const witan_network_learner *learner = &self->seat[n].state.learner;
         witan_digest_update(&digest, learner->parameters,
-                            witan_model_parameters(learner->model) * sizeof(float));
+                            witan_network_parameters(learner->network) * sizeof(float));
     }
     witan_digest_final(&digest, out);
     witan_digest_hex(self->digest_hex, out);

@@ -5,7 +5,8 @@
  * who is late, never the wall clock.
  * A run directory holds config.json, metrics.jsonl (one line per round and client),
  * summary.json, weights/round-NNNN.npy, models/client-NNNN.safetensors, and
- * state.safetensors, from which the run resumes.
+ * state.safetensors, from which the run resumes; with canaries or audit.record also
+ * canaries.json and audit/ (setup/audit_file.h).
  * Threads: one caller; workers are internal. */
 #ifndef WITAN_SIM_SIMULATION_H
 #define WITAN_SIM_SIMULATION_H
@@ -21,6 +22,9 @@ typedef struct witan_simulation_options {
     size_t threads;        /* workers, >= 1 */
     const char *directory; /* run directory: exists, locked by the caller; borrowed */
     bool resume;           /* continue from its state */
+    const char *canaries;  /* a canary plan (setup/canary_file.h), or NULL; borrowed */
+    size_t canaries_size;
+    const char *canaries_origin; /* names it in errors */
     /* Ctrl-C count, nullable: 1 = stop at the end of the round, 2 = stop at once. */
     const volatile sig_atomic_t *interrupts;
     /* Nullable; called on the caller's thread, at least every refresh_ms while waiting.

@@ -7,6 +7,8 @@
 #include "client/core/client.h"
 #include "client/core/learner.h"
 #include "coordinator/core/coordinator.h"
+#include "setup/audit_file.h"
+#include "setup/canary_file.h"
 #include "setup/learner_block.h"
 #include "setup/world.h"
 #include "sim/heap.h"
@@ -37,6 +39,12 @@ typedef struct sim_job {
     uint8_t digest[WITAN_DIGEST_SIZE]; /* of what was extracted, or of what was fused */
 } sim_job;
 
+/* What a client brings to the record of a round; owned, empty in other rounds. */
+typedef struct sim_evidence {
+    float *before; /* parameters after local training */
+    witan_soft_labels said, fused;
+} sim_evidence;
+
 /* One client of the experiment. Its learner is its own, or seat 0's (centralised). */
 typedef struct sim_seat {
     struct witan_simulation *simulation;
@@ -45,6 +53,9 @@ typedef struct sim_seat {
     size_t architecture;
     witan_part own_test;
     const uint32_t *own_subset; /* positions in the global test set, or NULL */
+    witan_soft_labels lesson; /* what it last learned from, owned; kept only for scores
+                                 that compare with it */
+    sim_evidence evidence;    /* of a round that is recorded for audits */
     sim_job job;
     bool vanished;              /* this round's simulated dropout */
     double slowness;            /* factor on this round's virtual durations */
@@ -78,8 +89,10 @@ struct witan_simulation {
 
     /* Data, models and clients. */
     witan_world world;
-    uint32_t *pooled;     /* centralised: everybody's rows */
-    witan_model **models; /* [config->models_count] */
+    uint32_t *pooled;           /* centralised: everybody's rows */
+    witan_network *networks;    /* [config->models_count] */
+    witan_canary_plan canaries; /* zeros without */
+    bool has_canaries;
     witan_learning_plan plan;
     size_t seats, learners;
     sim_seat *seat; /* [seats] */
@@ -122,6 +135,17 @@ struct witan_simulation {
 /* world.c: the world, its models and seats. */
 witan_status sim_world_make(witan_simulation *self, witan_diag *diag);
 void sim_world_fini(witan_simulation *self);
+
+/* audit.c: what is kept for `witan audit`. */
+bool sim_round_is_recorded(const witan_simulation *self, size_t round);
+/* A copy of soft labels, owned; nothing of nothing. Errors: E_MEMORY. */
+witan_status sim_copy_labels(witan_soft_labels *out, const witan_soft_labels *from,
+                             const witan_allocator *allocator);
+/* On a worker, after local training and extraction: copies of both. */
+witan_status sim_evidence_train(sim_seat *seat);
+void sim_evidence_fini(sim_seat *seat);
+/* At the end of a recorded round: one file per client, then audit/run.json. */
+witan_status sim_evidence_save(witan_simulation *self, size_t round, witan_diag *diag);
 
 /* jobs.c: what a message carries. */
 void sim_digest_message(uint8_t out[WITAN_DIGEST_SIZE], const witan_message *message);

@@ -29,6 +29,7 @@ typedef struct seat_state {
     uint64_t job_samples; /* its loss and scores are of a round that is recorded */
     /* What else the file holds of it, so that a lost tensor is missed. */
     uint64_t job_labels, job_parameters, stale_labels; /* bytes, floats, bytes */
+    uint64_t lesson;                                   /* bytes */
 } seat_state;
 
 /* Scalars of the run. */
@@ -126,6 +127,7 @@ pack_seat(seat_state *out, const sim_seat *seat)
     out->job_kind = (uint32_t)job->kind;
     out->job_round = job->round;
     out->job_samples = job->output.samples;
+    out->lesson = seat->lesson.size;
     if (job->pending) {
         out->job_labels = job->output.labels.size;
         out->job_parameters = job->output.parameters_count;
@@ -223,6 +225,10 @@ add_seats(witan_simulation *self, entries *list, seat_state *seats,
                     "stale", n);
             }
         }
+        if (seat->lesson.bytes != NULL) {
+            add(list, WITAN_TENSOR_U8, seat->lesson.size, seat->lesson.bytes, "lesson",
+                n);
+        }
         if (seat->job.pending) {
             add_payload(list, &seat->job.output, "job.labels", "job.parameters", n);
         }
@@ -236,7 +242,7 @@ sim_state_save(witan_simulation *self, witan_diag *diag)
     size_t n = self->seats, rounds = self->record.rounds_done;
     run_state run;
     memset(&run, 0, sizeof run);
-    entries list = {.allocator = a, .room = 2 * (4 * n + 2 * self->queue.count + 16)};
+    entries list = {.allocator = a, .room = 2 * (5 * n + 2 * self->queue.count + 16)};
     char path[WITAN_PATH_MAX];
     list.items = witan_zalloc(a, list.room, sizeof *list.items);
     list.names = witan_zalloc(a, list.room, sizeof *list.names);
@@ -334,11 +340,11 @@ read_labels(witan_simulation *self, witan_safetensors *file, const char *format,
         return WITAN_OK;
     }
     if (size !=
-        witan_soft_labels_size(plan->codec, plan->transfer.count, plan->classes)) {
+        witan_soft_labels_size(plan->codec, witan_plan_labels(plan), plan->classes)) {
         return broken(diag, "soft labels of another shape");
     }
     if (witan_soft_labels_new(out, self->allocator, kind, plan->codec,
-                              plan->transfer.count, plan->classes) != WITAN_OK) {
+                              witan_plan_labels(plan), plan->classes) != WITAN_OK) {
         return out_of_memory(diag);
     }
     return read_tensor(file, format, number, WITAN_TENSOR_U8, out->size, out->bytes,
@@ -353,7 +359,7 @@ read_parameters(witan_simulation *self, witan_safetensors *file, const char *for
     if (count == 0) {
         return WITAN_OK;
     }
-    if (count != witan_model_parameters(self->models[0])) {
+    if (count != witan_network_parameters(&self->networks[0])) {
         return broken(diag, "parameters of another model");
     }
     message->parameters = witan_alloc(self->allocator, (size_t)count, sizeof(float));
@@ -436,6 +442,8 @@ load_seat(witan_simulation *self, witan_safetensors *file, size_t n,
     WITAN_TRY(read_tensor(file, "client", n, WITAN_TENSOR_F32,
                           witan_learner_block_floats(&seat->state.learner),
                           seat->state.learner.parameters, diag));
+    WITAN_TRY(read_labels(self, file, "lesson", n, WITAN_KNOWLEDGE_PROBABILITY,
+                          state->lesson, &seat->lesson, diag));
     witan_soft_labels stale = {0};
     witan_status status = read_labels(self, file, "stale", n, self->plan.kind,
                                       state->stale_labels, &stale, diag);

@@ -42,7 +42,7 @@ sim_virtual_duration_ms(const witan_simulation *self, const sim_seat *seat,
 static double
 job_cost(const witan_simulation *self, const sim_seat *seat, sim_job_kind kind)
 {
-    double cost = witan_model_cost(seat->state.learner.model);
+    double cost = witan_network_cost(seat->state.learner.network);
     double rows = (double)self->plan.transfer.count;
     switch (kind) {
     case SIM_JOB_TRAIN:

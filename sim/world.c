@@ -25,15 +25,14 @@ static witan_status
 make_models(witan_simulation *self, witan_diag *diag)
 {
     const witan_config *config = self->config;
-    witan_shape shape = {self->world.train.height, self->world.train.width,
-                         self->world.train.channels};
-    self->models = take(self, config->models_count, sizeof *self->models);
-    if (self->models == NULL) {
+    const witan_input input = witan_world_input(&self->world);
+    self->networks = take(self, config->models_count, sizeof *self->networks);
+    if (self->networks == NULL) {
         return out_of_memory(diag);
     }
     for (size_t i = 0; i < config->models_count; i++) {
-        if (witan_model_new(&self->models[i], self->allocator, &config->models[i],
-                            shape, self->world.train.classes, diag) != WITAN_OK) {
+        if (witan_network_init(&self->networks[i], self->allocator, &config->models[i],
+                               &input, diag) != WITAN_OK) {
             return witan_diag_prefix(diag, "models[%zu] (%s)", i,
                                      config->models[i].name);
         }
@@ -47,7 +46,7 @@ pool_rows(witan_simulation *self, witan_part *out, witan_diag *diag)
 {
     size_t count = 0;
     for (size_t n = 0; n < self->seats; n++) {
-        count += self->world.partition.train[n].count;
+        count += witan_world_private_part(&self->world, n).count;
     }
     self->pooled = take(self, count, sizeof *self->pooled);
     if (self->pooled == NULL) {
@@ -55,9 +54,9 @@ pool_rows(witan_simulation *self, witan_part *out, witan_diag *diag)
     }
     size_t at = 0;
     for (size_t n = 0; n < self->seats; n++) {
-        const witan_indices *part = &self->world.partition.train[n];
-        memcpy(self->pooled + at, part->items, part->count * sizeof *part->items);
-        at += part->count;
+        const witan_part part = witan_world_private_part(&self->world, n);
+        memcpy(self->pooled + at, part.indices, part.count * sizeof *part.indices);
+        at += part.count;
     }
     *out = (witan_part){&self->world.train_rows, self->pooled, count};
     return WITAN_OK;
@@ -85,7 +84,7 @@ make_seat(witan_simulation *self, size_t n, witan_diag *diag)
                       self->world.strategy->exchange != WITAN_EXCHANGE_NONE);
     if (n < self->learners) {
         if (witan_learner_block_new(&seat->state.learner, &self->plan,
-                                    self->models[seat->architecture], (uint32_t)n,
+                                    &self->networks[seat->architecture], (uint32_t)n,
                                     self->allocator) != WITAN_OK) {
             return out_of_memory(diag);
         }
@@ -146,7 +145,7 @@ describe(witan_simulation *self, witan_diag *diag)
     }
     for (size_t i = 0; i < n; i++) {
         self->model_names[i] = self->config->models[self->seat[i].architecture].name;
-        self->train_samples[i] = self->world.partition.train[i].count;
+        self->train_samples[i] = witan_world_private_part(&self->world, i).count;
         self->test_samples[i] = self->world.partition.test[i].count;
     }
     witan_partition_histogram(&self->world.partition, &self->world.train,
@@ -162,12 +161,29 @@ describe(witan_simulation *self, witan_diag *diag)
     return status == WITAN_OK ? status : out_of_memory(diag);
 }
 
+static witan_status
+plant_canaries(witan_simulation *self, witan_diag *diag)
+{
+    if (self->options.canaries == NULL) {
+        return WITAN_OK;
+    }
+    bool text = self->world.train.length != 0;
+    WITAN_TRY(witan_canary_plan_read(
+        &self->canaries, self->options.canaries, self->options.canaries_size,
+        self->options.canaries_origin, text ? &self->world.vocabulary : NULL,
+        self->allocator, diag));
+    self->has_canaries = true;
+    return witan_world_plant(&self->world, &self->canaries, self->allocator, diag);
+}
+
 witan_status
 sim_world_make(witan_simulation *self, witan_diag *diag)
 {
     WITAN_TRY(witan_world_load(&self->world, self->config, self->allocator, diag));
-    witan_setup_plan(&self->plan, self->config, self->world.train.classes,
-                     self->world.transfer);
+    WITAN_TRY(plant_canaries(self, diag));
+    const witan_input input = witan_world_input(&self->world);
+    witan_setup_plan(&self->plan, self->config, &input, self->world.transfer);
+    self->plan.release.token_names = (const char *const *)self->world.train.token_names;
     self->plan.clock = self->options.clock;
     self->seats = self->config->clients;
     self->learners = self->world.strategy->pools_data ? 1 : self->seats;
@@ -192,13 +208,19 @@ sim_world_fini(witan_simulation *self)
         }
         witan_message_fini(&seat->job.input, self->allocator);
         witan_message_fini(&seat->job.output, self->allocator);
+        witan_release_free(&seat->state.release);
+        witan_soft_labels_fini(&seat->lesson, self->allocator);
+        sim_evidence_fini(seat);
     }
-    for (size_t i = 0; self->models != NULL && i < self->config->models_count; i++) {
-        witan_model_free(&self->models[i]);
+    for (size_t i = 0; self->networks != NULL && i < self->config->models_count; i++) {
+        witan_network_fini(&self->networks[i]);
+    }
+    if (self->has_canaries) {
+        witan_canary_plan_fini(&self->canaries, self->allocator);
     }
     witan_world_fini(&self->world, self->allocator);
     witan_free(self->allocator, self->seat);
-    witan_free(self->allocator, self->models);
+    witan_free(self->allocator, self->networks);
     witan_free(self->allocator, self->pooled);
     witan_free(self->allocator, self->model_names);
     witan_free(self->allocator, self->train_samples);

@@ -242,21 +242,40 @@ keep_membership(enrolment *self, witan_enrolment *out)
 
 /* A daemon may start in another working directory. */
 static witan_status
-make_absolute(witan_node_settings *settings, witan_diag *diag)
+make_absolute(char *file, size_t room, witan_diag *diag)
 {
     char path[WITAN_PATH_MAX];
-    if (settings->data[0] == '\0') {
+    if (file[0] == '\0') {
         return WITAN_OK;
     }
-    if (realpath(settings->data, path) == NULL) {
-        return witan_diag_fail(diag, WITAN_E_CONFIG, "%s: %s", settings->data,
-                               strerror(errno));
+    if (realpath(file, path) == NULL) {
+        return witan_diag_fail(diag, WITAN_E_CONFIG, "%s: %s", file, strerror(errno));
     }
-    if (strlen(path) >= sizeof settings->data) {
+    if (strlen(path) >= room) {
         return witan_diag_fail(diag, WITAN_E_CONFIG, "%s: the path is too long", path);
     }
-    memcpy(settings->data, path, strlen(path) + 1);
+    memcpy(file, path, strlen(path) + 1);
     return WITAN_OK;
+}
+
+witan_status
+witan_node_plant(const char *directory, const char *plan,
+                 const witan_allocator *allocator, witan_diag *diag)
+{
+    char path[WITAN_PATH_MAX];
+    witan_node_settings settings;
+    WITAN_TRY(node_path(path, directory, NODE_SETTINGS, diag));
+    if (!witan_path_exists(path)) {
+        return witan_diag_fail(diag, WITAN_E_STATE,
+                               "%s: not enrolled yet; use `witan join`", directory);
+    }
+    WITAN_TRY(node_settings_load(&settings, directory, allocator, diag));
+    int length = snprintf(settings.canaries, sizeof settings.canaries, "%s", plan);
+    if (length < 0 || (size_t)length >= sizeof settings.canaries) {
+        return witan_diag_fail(diag, WITAN_E_CONFIG, "%s: the path is too long", plan);
+    }
+    WITAN_TRY(make_absolute(settings.canaries, sizeof settings.canaries, diag));
+    return node_settings_save(&settings, directory, allocator, diag);
 }
 
 static witan_status
@@ -265,7 +284,8 @@ enrol(enrolment *self, witan_node_settings *settings, witan_enrolment *out)
     const char *directory = self->options->directory;
     witan_directory_lock *lock = NULL;
     WITAN_TRY(node_settings_check(settings, self->diag));
-    WITAN_TRY(make_absolute(settings, self->diag));
+    WITAN_TRY(make_absolute(settings->data, sizeof settings->data, self->diag));
+    WITAN_TRY(make_absolute(settings->canaries, sizeof settings->canaries, self->diag));
     WITAN_TRY(witan_secret_directory_make(directory, self->diag));
     WITAN_TRY(witan_directory_lock_take(&lock, directory, self->allocator, self->diag));
     witan_status status = check_federation(self);

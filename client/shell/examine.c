@@ -333,9 +333,9 @@ load_study(examination *self, node_study *study)
     }
     add(self, WITAN_FINDING_GOOD, "data",
         "%zu private rows of %zux%zux%zu%s, %zu to test on, %zu classes; model %s",
-        model->samples, study->shape.height, study->shape.width, study->shape.channels,
-        study->practice ? " (embedded practice data)" : "", study->own_test.count,
-        study->plan.classes, study->model_name);
+        model->samples, study->input.shape.height, study->input.shape.width,
+        study->input.shape.channels, study->practice ? " (embedded practice data)" : "",
+        study->own_test.count, study->plan.classes, study->model_name);
     model->ops->free(model);
 }
 

@@ -141,6 +141,61 @@ node_settings_format(int *out, const witan_node_settings *settings, witan_diag *
     }
 }
 
+/* Key of an assignment that a client may insist on. */
+static bool
+protects(const char *assignment, size_t length)
+{
+    static const char *const prefixes[] = {"swing.", "local.privacy.",
+                                           "extract.temperature="};
+    for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++) {
+        size_t prefix = strlen(prefixes[i]);
+        if (length > prefix && strncmp(assignment, prefixes[i], prefix) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+witan_status
+node_settings_apply(const witan_node_settings *settings, witan_config *config,
+                    const witan_allocator *allocator, witan_diag *diag)
+{
+    for (const char *line = settings->protect; *line != '\0';) {
+        char assignment[sizeof settings->protect];
+        size_t length = strcspn(line, "\n");
+        memcpy(assignment, line, length);
+        assignment[length] = '\0';
+        WITAN_TRY(witan_config_set(config, assignment, allocator, diag));
+        line += length + (line[length] == '\n');
+    }
+    return WITAN_OK;
+}
+
+/* Keys that protect alone, each with a value that its key takes. */
+static witan_status
+check_protect(const witan_node_settings *settings, witan_diag *diag)
+{
+    const witan_allocator *allocator = witan_allocator_default();
+    for (const char *line = settings->protect; *line != '\0';) {
+        size_t length = strcspn(line, "\n");
+        if (!protects(line, length)) {
+            return witan_diag_fail(diag, WITAN_E_CONFIG,
+                                   "protect: \"%.*s\" is none of swing.*, "
+                                   "local.privacy.* and extract.temperature",
+                                   (int)(length < 128 ? length : 128), line);
+        }
+        line += length + (line[length] == '\n');
+    }
+    if (settings->protect[0] == '\0') {
+        return WITAN_OK;
+    }
+    witan_config config;
+    WITAN_TRY(witan_config_init(&config, allocator));
+    witan_status status = node_settings_apply(settings, &config, allocator, diag);
+    witan_config_fini(&config, allocator);
+    return status;
+}
+
 witan_status
 node_settings_check(const witan_node_settings *settings, witan_diag *diag)
 {
@@ -154,7 +209,7 @@ node_settings_check(const witan_node_settings *settings, witan_diag *diag)
         witan_model_spec spec;
         WITAN_TRY(witan_zoo_parse(&spec, settings->model, diag));
     }
-    return WITAN_OK;
+    return check_protect(settings, diag);
 }
 
 witan_status
@@ -175,6 +230,10 @@ node_settings_save(const witan_node_settings *settings, const char *directory,
     witan_text_json_number(&text, settings->test_fraction);
     witan_text_format(&text, ",\n  \"model\": ");
     witan_text_json_string(&text, settings->model);
+    witan_text_format(&text, ",\n  \"protect\": ");
+    witan_text_json_string(&text, settings->protect);
+    witan_text_format(&text, ",\n  \"canaries\": ");
+    witan_text_json_string(&text, settings->canaries);
     witan_text_format(&text, "\n}\n");
     witan_status status = text.status;
     if (status == WITAN_OK) {
@@ -200,6 +259,8 @@ read_member(witan_node_settings *out, const cJSON *item, witan_diag *diag)
         {"format", out->format, sizeof out->format},
         {"label", out->label, sizeof out->label},
         {"model", out->model, sizeof out->model},
+        {"protect", out->protect, sizeof out->protect},
+        {"canaries", out->canaries, sizeof out->canaries},
     };
     const char *key = item->string;
     if (strcmp(key, "test_fraction") == 0) {
@@ -223,7 +284,7 @@ read_member(witan_node_settings *out, const cJSON *item, witan_diag *diag)
     }
     return witan_diag_fail(diag, WITAN_E_CONFIG,
                            "\"%s\" is not known; known are data, format, label, "
-                           "test_fraction and model",
+                           "test_fraction, model, protect and canaries",
                            key);
 }
 

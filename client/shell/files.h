@@ -6,6 +6,7 @@
 
 #include "client/shell/membership.h"
 #include "client/shell/node.h"
+#include "config/config.h"
 
 #define NODE_IDENTITY "identity.key"
 #define NODE_IDENTITY_NEW "identity.key.new" /* announced, not yet accepted */
@@ -49,6 +50,11 @@ WITAN_NODISCARD witan_status node_settings_save(const witan_node_settings *setti
 /* What can be said of settings without reading data: model, format, test_fraction.
  * Errors: E_CONFIG. */
 WITAN_NODISCARD witan_status node_settings_check(const witan_node_settings *settings,
+                                                 witan_diag *diag);
+/* What the client insists on, into its copy of the experiment. Errors: E_CONFIG. */
+WITAN_NODISCARD witan_status node_settings_apply(const witan_node_settings *settings,
+                                                 witan_config *config,
+                                                 const witan_allocator *allocator,
                                                  witan_diag *diag);
 /* Index of a format as config spells it; "" is auto. E_CONFIG. */
 WITAN_NODISCARD witan_status node_settings_format(int *out,

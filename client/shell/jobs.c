@@ -145,7 +145,7 @@ train(node *self, node_record *record, witan_diag *diag)
     node_scores scores;
     WITAN_TRY(model->ops->train(model, record->round, &record->train_loss, diag));
     if (exchanges) {
-        WITAN_TRY(model->ops->extract(model, &record->knowledge,
+        WITAN_TRY(model->ops->extract(model, record->round, &record->knowledge,
                                       &record->knowledge_size, diag));
     }
     if (!node_study_evaluates(study, record->round) ||

@@ -12,9 +12,11 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "float32 travels as it
 
 typedef struct learner_model {
     node_model base;
-    witan_model *model;
+    witan_network network;
     witan_client_state state;
     witan_kit kit;
+    witan_noise_source noise; /* the system's: nobody else can draw it again */
+    witan_soft_labels lesson; /* what it last learned from, for scores that compare */
 } learner_model;
 
 static learner_model *
@@ -53,7 +55,7 @@ train(node_model *base, uint32_t round, double *loss, witan_diag *diag)
 static witan_status
 extract_parameters(learner_model *self, uint8_t **bytes, size_t *size)
 {
-    *size = witan_model_parameters(self->model) * sizeof(float);
+    *size = witan_network_parameters(&self->network) * sizeof(float);
     *bytes = witan_alloc(self->base.allocator, *size, 1);
     if (*bytes == NULL) {
         return WITAN_E_MEMORY;
@@ -62,8 +64,24 @@ extract_parameters(learner_model *self, uint8_t **bytes, size_t *size)
     return WITAN_OK;
 }
 
+/* What scores need is made when they are first needed; a function of plan, private rows
+ * and seed, so that it is the same after a restart. */
 static witan_status
-extract(node_model *base, uint8_t **bytes, size_t *size, witan_diag *diag)
+extract_labels(learner_model *self, uint32_t round, witan_soft_labels *labels)
+{
+    const witan_learning_plan *plan = &self->base.study->plan;
+    if (self->state.release == NULL && witan_release_has_scores(&plan->release)) {
+        WITAN_TRY(witan_release_new(&self->state.release, plan, &self->state,
+                                    &self->kit, self->base.allocator));
+    }
+    self->state.heard = self->lesson.bytes != NULL ? &self->lesson : NULL;
+    return witan_learner_extract(&self->state, plan, &self->kit, round, labels,
+                                 self->base.allocator);
+}
+
+static witan_status
+extract(node_model *base, uint32_t round, uint8_t **bytes, size_t *size,
+        witan_diag *diag)
 {
     learner_model *self = of(base);
     witan_soft_labels labels = {0};
@@ -72,8 +90,7 @@ extract(node_model *base, uint8_t **bytes, size_t *size, witan_diag *diag)
     if (base->study->strategy->exchange == WITAN_EXCHANGE_PARAMETERS) {
         status = extract_parameters(self, bytes, size);
     } else {
-        status = witan_learner_extract(&self->state, &base->study->plan, &self->kit,
-                                       &labels, base->allocator);
+        status = extract_labels(self, round, &labels);
         *bytes = labels.bytes;
         *size = labels.size;
     }
@@ -96,12 +113,18 @@ distill(node_model *base, uint32_t round, const uint8_t *bytes, size_t size,
     witan_soft_labels fused;
     witan_status status =
         witan_soft_labels_new(&fused, base->allocator, WITAN_KNOWLEDGE_PROBABILITY,
-                              plan->codec, plan->transfer.count, plan->classes);
+                              plan->codec, witan_plan_labels(plan), plan->classes);
     if (status == WITAN_OK) {
         WITAN_ASSERT(fused.size == size);
         memcpy(fused.bytes, bytes, size);
         status =
             witan_learner_distill(&self->state, plan, &self->kit, round, &fused, loss);
+        if (status == WITAN_OK && plan->release.gap &&
+            plan->release.gap_reference == WITAN_GAP_HEARD) {
+            witan_soft_labels_fini(&self->lesson, base->allocator);
+            self->lesson = fused;
+            memset(&fused, 0, sizeof fused);
+        }
         witan_soft_labels_fini(&fused, base->allocator);
     }
     return failed(self, status, "distillation", round, diag);
@@ -143,24 +166,43 @@ evaluate(node_model *base, node_scores *out, witan_diag *diag)
 static witan_status
 save(node_model *base, node_model_state *out, witan_diag *diag)
 {
-    const witan_learner *learner = &of(base)->state.learner;
+    const learner_model *self = of(base);
+    const witan_network_learner *learner = &self->state.learner;
     (void)diag;
-    *out = (node_model_state){WITAN_TENSOR_F32, learner->parameters,
-                              witan_learner_block_floats(learner),
-                              learner->optimiser_step};
+    *out = (node_model_state){
+        .type = WITAN_TENSOR_F32,
+        .data = learner->parameters,
+        .count = witan_learner_block_floats(learner),
+        .step = learner->optimiser_step,
+        .lesson = self->lesson.bytes,
+        .lesson_size = self->lesson.size,
+    };
     return WITAN_OK;
 }
 
 static witan_status
 load(node_model *base, const node_model_state *state, witan_diag *diag)
 {
-    witan_learner *learner = &of(base)->state.learner;
+    learner_model *self = of(base);
+    witan_network_learner *learner = &self->state.learner;
+    const witan_learning_plan *plan = &base->study->plan;
     if (state->type != WITAN_TENSOR_F32 ||
         state->count != witan_learner_block_floats(learner)) {
         return witan_diag_fail(diag, WITAN_E_DATA, "parameters of another model");
     }
     memcpy(learner->parameters, state->data, state->count * sizeof(float));
     learner->optimiser_step = state->step;
+    if (state->lesson == NULL) {
+        return WITAN_OK;
+    }
+    WITAN_TRY(witan_soft_labels_new(&self->lesson, base->allocator,
+                                    WITAN_KNOWLEDGE_PROBABILITY, plan->codec,
+                                    witan_plan_labels(plan), plan->classes));
+    if (self->lesson.size != state->lesson_size) {
+        witan_soft_labels_fini(&self->lesson, base->allocator);
+        return witan_diag_fail(diag, WITAN_E_DATA, "soft labels of another plan");
+    }
+    memcpy(self->lesson.bytes, state->lesson, state->lesson_size);
     return WITAN_OK;
 }
 
@@ -168,7 +210,7 @@ static witan_status
 write_model(const node_model *base, const char *path, witan_diag *diag)
 {
     const learner_model *self = (const learner_model *)base;
-    return witan_model_file_save(path, self->model, self->state.learner.parameters,
+    return witan_model_file_save(path, &self->network, self->state.learner.parameters,
                                  base->study->client, base->allocator, diag);
 }
 
@@ -177,9 +219,11 @@ free_model(node_model *base)
 {
     learner_model *self = of(base);
     const witan_allocator *allocator = base->allocator;
+    witan_release_free(&self->state.release);
+    witan_soft_labels_fini(&self->lesson, allocator);
     witan_kit_fini(&self->kit, allocator);
     witan_learner_block_free(&self->state.learner, allocator);
-    witan_model_free(&self->model);
+    witan_network_fini(&self->network);
     witan_free(allocator, self);
 }
 
@@ -198,23 +242,26 @@ static witan_status
 fill(learner_model *self, const node_study *study, const witan_allocator *allocator,
      witan_diag *diag)
 {
-    WITAN_TRY(witan_model_new(&self->model, allocator, &study->model, study->shape,
-                              study->plan.classes, diag));
+    size_t parameters;
+    WITAN_TRY(witan_network_init(&self->network, allocator, &study->model,
+                                 &study->input, diag));
+    parameters = witan_network_parameters(&self->network);
     if (study->strategy->exchange == WITAN_EXCHANGE_PARAMETERS &&
-        witan_model_parameters(self->model) != study->parameters) {
+        parameters != study->parameters) {
         return witan_diag_fail(diag, WITAN_E_DATA,
                                "%s has %zu parameters here, the federation averages "
                                "%zu; use the experiment's model",
-                               study->model_name, witan_model_parameters(self->model),
-                               study->parameters);
+                               study->model_name, parameters, study->parameters);
     }
+    self->noise = witan_noise_source_system();
+    self->state.noise = &self->noise;
     self->state.id = study->client;
     self->state.train = study->own_train;
     self->base.samples = study->own_train.count;
-    WITAN_TRY(witan_learner_block_new(&self->state.learner, &study->plan, self->model,
-                                      study->client, allocator));
-    return witan_kit_init(&self->kit, &study->plan, self->model, study->own_train.count,
-                          allocator);
+    WITAN_TRY(witan_learner_block_new(&self->state.learner, &study->plan,
+                                      &self->network, study->client, allocator));
+    return witan_kit_init(&self->kit, &study->plan, &self->network,
+                          study->own_train.count, allocator);
 }
 
 static witan_status

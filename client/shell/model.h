@@ -17,7 +17,10 @@ typedef struct node_model_state {
     witan_tensor_type type; /* F32 or U8 */
     const void *data;       /* [count] of a save: borrowed until the next call */
     size_t count;
-    uint64_t step; /* of the optimiser */
+    uint64_t step;         /* of the optimiser */
+    const uint8_t *lesson; /* [lesson_size] what it last learned from, when its privacy
+                              scores compare with that; borrowed likewise, or NULL */
+    size_t lesson_size;
 } node_model_state;
 
 typedef struct node_model node_model;
@@ -25,9 +28,10 @@ typedef struct node_model node_model;
 typedef struct node_model_ops {
     witan_status (*train)(node_model *self, uint32_t round, double *loss,
                           witan_diag *diag);
-    /* The knowledge as it travels, owned by the caller. */
-    witan_status (*extract)(node_model *self, uint8_t **bytes, size_t *size,
-                            witan_diag *diag);
+    /* The knowledge as it travels, owned by the caller. Noise is drawn here, once: the
+     * caller makes it durable before it offers it. */
+    witan_status (*extract)(node_model *self, uint32_t round, uint8_t **bytes,
+                            size_t *size, witan_diag *diag);
     /* Learns from what was fused, of the shape that the study says; takes nothing. */
     witan_status (*distill)(node_model *self, uint32_t round, const uint8_t *bytes,
                             size_t size, double *loss, witan_diag *diag);

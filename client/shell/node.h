@@ -26,6 +26,11 @@ typedef struct witan_node_settings {
     char label[256];      /* CSV label column */
     double test_fraction; /* own rows held out where the data has no test part; 0.2 */
     char model[256];      /* zoo text such as "mlp(200)"; empty: the experiment's */
+    /* What this client insists on, whatever the experiment says: assignments of
+     * swing.*, local.privacy.* and extract.temperature, one per line. Empty: as the
+     * experiment. */
+    char protect[2048];
+    char canaries[1024]; /* a canary plan to plant in the private rows; empty: none */
 } witan_node_settings;
 
 typedef struct witan_node_options {
@@ -86,5 +91,12 @@ enum {
 void witan_node_examine(const witan_node_options *options,
                         witan_finding out[WITAN_FINDINGS_MAX], size_t *count,
                         const witan_allocator *allocator);
+
+/* From now on the client of `directory` plants this plan (an existing file) in its
+ * private rows. Before it took part for the first time: a state of other rows is
+ * refused. Errors: E_CONFIG, E_IO, E_STATE (not enrolled), E_MEMORY. */
+WITAN_NODISCARD witan_status witan_node_plant(const char *directory, const char *plan,
+                                              const witan_allocator *allocator,
+                                              witan_diag *diag);
 
 #endif

@@ -104,10 +104,30 @@ temper(const foreign_model *self, size_t count, float *p)
     }
 }
 
+/* Probabilities [count, C] become what is said, by the experiment's release or plain
+ * tempering. */
 static witan_status
-extract(node_model *base, uint8_t **bytes, size_t *size, witan_diag *diag)
+protect(const foreign_model *self, size_t first, size_t count, float *p)
+{
+    const witan_release_config *release = &self->base.study->plan.release;
+    const witan_noise_source noise = witan_noise_source_system();
+    if (!release->on) {
+        temper(self, count, p);
+        return WITAN_OK;
+    }
+    for (size_t i = 0; i < count * self->classes; i++) {
+        p[i] = p[i] > 1e-14f ? logf(p[i]) : -32.0f; /* logits up to a constant */
+    }
+    return witan_release_rows(NULL, release, p, NULL, first, count, self->classes,
+                              &noise, self->base.allocator);
+}
+
+static witan_status
+extract(node_model *base, uint32_t round, uint8_t **bytes, size_t *size,
+        witan_diag *diag)
 {
     foreign_model *self = of(base);
+    (void)round;
     const witan_learning_plan *plan = &base->study->plan;
     witan_soft_labels labels = {0};
     float *x = witan_alloc(base->allocator, PREDICT_ROWS * self->features, sizeof *x);
@@ -123,7 +143,7 @@ extract(node_model *base, uint8_t **bytes, size_t *size, witan_diag *diag)
         size_t count = left < PREDICT_ROWS ? left : PREDICT_ROWS;
         status = opinions(self, first, count, x, p, diag);
         if (status == WITAN_OK) {
-            temper(self, count, p);
+            status = protect(self, first, count, p);
         }
         if (status == WITAN_OK && plan->kind == WITAN_KNOWLEDGE_LOG_PROBABILITY) {
             for (size_t i = 0; i < count * self->classes; i++) {
@@ -253,6 +273,18 @@ begin(foreign_model *self, witan_diag *diag)
                                "the experiment's strategy %s exchanges no soft labels; "
                                "a model of your own needs one that does",
                                study->strategy->key);
+    }
+    if (witan_release_has_scores(&study->plan.release)) {
+        return witan_diag_fail(diag, WITAN_E_CONFIG,
+                               "the experiment scores rows by privacy (swing.gap, "
+                               "density or shards), which needs a built-in model; take "
+                               "part with one, or ask for swing.clip and swing.noise "
+                               "alone");
+    }
+    if (study->transfer.length != 0) {
+        return witan_diag_fail(diag, WITAN_E_CONFIG,
+                               "the transfer set is text; a model of your own is asked "
+                               "about rows of features alone");
     }
     const witan_participant_task task = {
         .client = study->client,

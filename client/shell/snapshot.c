@@ -11,7 +11,7 @@ enum {
     NUMBERS_FIXED = 4, /* phase, round, unopened, optimiser step */
     NUMBERS_METRICS = 2 + 4 * 3,
     NUMBERS = NUMBERS_FIXED + NUMBERS_METRICS,
-    ENTRIES_MAX = 4
+    ENTRIES_MAX = 5
 };
 
 void
@@ -71,6 +71,10 @@ digest_all(uint8_t out[WITAN_DIGEST_SIZE], const uint64_t numbers[NUMBERS],
                         state->count *
                             (state->type == WITAN_TENSOR_F32 ? sizeof(float) : 1));
     witan_digest_update(&digest, record->knowledge, record->knowledge_size);
+    if (state->lesson != NULL) {
+        witan_digest_update_u64(&digest, state->lesson_size);
+        witan_digest_update(&digest, state->lesson, state->lesson_size);
+    }
     witan_digest_final(&digest, out);
 }
 
@@ -78,7 +82,7 @@ witan_status
 node_snapshot_save(const char *path, const node_snapshot *self, node_model *model,
                    witan_diag *diag)
 {
-    node_model_state state;
+    node_model_state state = {0};
     node_record record = self->record;
     uint64_t numbers[NUMBERS] = {self->phase, record.round, self->unopened};
     uint8_t check[WITAN_DIGEST_SIZE];
@@ -92,19 +96,27 @@ node_snapshot_save(const char *path, const node_snapshot *self, node_model *mode
     }
     digest_all(check, numbers, &state, &record);
     witan_digest_hex(plan, model->study->digest);
-    const witan_tensor_entry entries[ENTRIES_MAX] = {
+    witan_tensor_entry entries[ENTRIES_MAX] = {
         {"numbers", WITAN_TENSOR_U64, 1, {NUMBERS}, numbers},
         {"model", state.type, 1, {state.count}, state.data},
         {"check", WITAN_TENSOR_U8, 1, {sizeof check}, check},
-        {"knowledge", WITAN_TENSOR_U8, 1, {record.knowledge_size}, record.knowledge},
     };
+    size_t count = 3;
+    if (record.knowledge != NULL) {
+        entries[count++] = (witan_tensor_entry){
+            "knowledge", WITAN_TENSOR_U8, 1, {record.knowledge_size}, record.knowledge};
+    }
+    if (state.lesson != NULL) {
+        entries[count++] = (witan_tensor_entry){
+            "lesson", WITAN_TENSOR_U8, 1, {state.lesson_size}, state.lesson};
+    }
     const char *const metadata[][2] = {{"format", FORMAT},
                                        {"version", WITAN_VERSION},
                                        {"plan", plan},
                                        {"model", model->study->model_name}};
-    return witan_safetensors_save(
-        path, entries, record.knowledge == NULL ? ENTRIES_MAX - 1 : ENTRIES_MAX,
-        metadata, sizeof metadata / sizeof metadata[0], model->allocator, diag);
+    return witan_safetensors_save(path, entries, count, metadata,
+                                  sizeof metadata / sizeof metadata[0],
+                                  model->allocator, diag);
 }
 
 /* --- loading ---------------------------------------------------------------------- */
@@ -170,7 +182,7 @@ is_possible(const node_snapshot *it, const node_study *study)
 
 static witan_status
 read_open_file(witan_safetensors *file, node_snapshot *out, node_model *model,
-               node_model_state *state, void **block, witan_diag *diag)
+               node_model_state *state, void *blocks[2], witan_diag *diag)
 {
     const witan_allocator *allocator = model->allocator;
     uint64_t numbers[NUMBERS];
@@ -197,9 +209,12 @@ read_open_file(witan_safetensors *file, node_snapshot *out, node_model *model,
     WITAN_TRY(status);
     const witan_tensor_entry *entry = witan_safetensors_find(file, "model");
     state->type = entry != NULL ? entry->type : WITAN_TENSOR_U8;
-    WITAN_TRY(
-        read_block(file, "model", state->type, block, &state->count, allocator, diag));
-    state->data = *block;
+    WITAN_TRY(read_block(file, "model", state->type, &blocks[0], &state->count,
+                         allocator, diag));
+    state->data = blocks[0];
+    WITAN_TRY(read_block(file, "lesson", WITAN_TENSOR_U8, &blocks[1],
+                         &state->lesson_size, allocator, diag));
+    state->lesson = blocks[1];
     digest_all(actual, numbers, state, &out->record);
     if (memcmp(stored, actual, sizeof stored) != 0) {
         return witan_diag_fail(diag, WITAN_E_DATA,
@@ -216,7 +231,7 @@ node_snapshot_load(const char *path, node_snapshot *out, node_model *model,
 {
     witan_safetensors *file = NULL;
     node_model_state state = {0};
-    void *block = NULL;
+    void *blocks[2] = {NULL, NULL};
     memset(out, 0, sizeof *out);
     out->phase = WITAN_CLIENT_IDLE;
     node_record_init(&out->record, 0);
@@ -225,12 +240,13 @@ node_snapshot_load(const char *path, node_snapshot *out, node_model *model,
     }
     WITAN_TRY(witan_safetensors_open(&file, path, model->allocator, diag));
     witan_diag why = {0};
-    witan_status status = read_open_file(file, out, model, &state, &block, &why);
+    witan_status status = read_open_file(file, out, model, &state, blocks, &why);
     if (status == WITAN_OK) {
         status = model->ops->load(model, &state, &why);
     }
     witan_safetensors_close(&file);
-    witan_free(model->allocator, block);
+    witan_free(model->allocator, blocks[0]);
+    witan_free(model->allocator, blocks[1]);
     if (status != WITAN_OK) {
         node_record_fini(&out->record, model->allocator);
         (void)witan_diag_fail(

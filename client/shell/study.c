@@ -5,8 +5,9 @@
 
 #include "client/shell/files.h"
 #include "data/package.h"
-#include "nn/model.h"
+#include "setup/canary_file.h"
 #include "setup/setup.h"
+#include "store/file.h"
 
 witan_status
 node_plan_copy(node_plan *out, const witan_packet *packet,
@@ -44,7 +45,8 @@ node_plan_fini(node_plan *self, const witan_allocator *allocator)
 
 static witan_status
 read_experiment(node_study *self, const node_plan *plan,
-                const witan_allocator *allocator, witan_diag *diag)
+                const witan_node_settings *settings, const witan_allocator *allocator,
+                witan_diag *diag)
 {
     static const char origin[] = "the coordinator's experiment";
     witan_config *config = &self->config;
@@ -65,6 +67,16 @@ read_experiment(node_study *self, const node_plan *plan,
         return witan_diag_fail(diag, status,
                                "%s (if the coordinator runs a newer version, upgrade "
                                "witan here)",
+                               why.message);
+    }
+    status = node_settings_apply(settings, config, allocator, &why);
+    if (status == WITAN_OK) {
+        status = witan_config_check(config, &why);
+    }
+    if (status != WITAN_OK) {
+        return witan_diag_fail(diag, status,
+                               "this client's --protect does not fit the experiment: "
+                               "%s",
                                why.message);
     }
     if (config->data.path[0] != '\0' || config->transfer.path[0] != '\0' ||
@@ -140,7 +152,7 @@ node_study_begin(node_study *out, const node_plan *plan,
 {
     memset(out, 0, sizeof *out);
     out->client = plan->client;
-    witan_status status = read_experiment(out, plan, allocator, diag);
+    witan_status status = read_experiment(out, plan, settings, allocator, diag);
     if (status == WITAN_OK) {
         status = check_plan(out, plan, diag);
     }
@@ -171,17 +183,24 @@ load_transfer(node_study *self, const node_plan *plan, const uint8_t *package,
         return WITAN_OK;
     }
     WITAN_TRY(witan_package_read(&self->transfer, package, size, allocator, diag));
-    self->shape = (witan_shape){self->transfer.height, self->transfer.width,
-                                self->transfer.channels};
+    self->input = witan_setup_input(&self->transfer);
     return self->transfer.samples == plan->transfer_rows &&
-                   self->transfer.classes == plan->classes
+                   self->input.outputs == plan->classes
                ? WITAN_OK
                : witan_diag_fail(diag, WITAN_E_DATA,
                                  "the transfer set has %zu rows of %zu classes, the "
                                  "plan says %llu of %u",
-                                 self->transfer.samples, self->transfer.classes,
+                                 self->transfer.samples, self->input.outputs,
                                  (unsigned long long)plan->transfer_rows,
                                  (unsigned)plan->classes);
+}
+
+static bool
+same_input(const witan_input *a, const witan_input *b)
+{
+    return a->shape.height == b->shape.height && a->shape.width == b->shape.width &&
+           a->shape.channels == b->shape.channels && a->length == b->length &&
+           a->outputs == b->outputs;
 }
 
 static witan_status
@@ -196,17 +215,14 @@ load_practice(node_study *self, const node_plan *plan, const witan_allocator *al
     if (self->world.partition.test_is_global) {
         self->own_subset = self->own_test.indices;
     }
-    witan_shape shape = {self->world.train.height, self->world.train.width,
-                         self->world.train.channels};
-    if (self->world.train.classes != plan->classes ||
-        (plan->has_transfer &&
-         (shape.height != self->shape.height || shape.width != self->shape.width ||
-          shape.channels != self->shape.channels))) {
+    const witan_input input = witan_world_input(&self->world);
+    if (input.outputs != plan->classes ||
+        (plan->has_transfer && !same_input(&input, &self->input))) {
         return witan_diag_fail(diag, WITAN_E_DATA,
                                "the embedded practice data do not fit the plan; both "
                                "sides need the same version of witan");
     }
-    self->shape = shape;
+    self->input = input;
     return WITAN_OK;
 }
 
@@ -263,6 +279,21 @@ fit_classes(node_study *self, const node_plan *plan, const witan_allocator *allo
     return WITAN_OK;
 }
 
+/* Private text is read with the federation's vocabulary: what it lacks is <unk>. */
+static void
+read_as_text(witan_data_source *source, const node_study *self)
+{
+    witan_data_source experiment;
+    witan_setup_source(&experiment, &self->config);
+    source->format = WITAN_DATA_TEXT;
+    source->text = experiment.text;
+    source->text.valid_fraction = 0.0;
+    if (self->transfer.length != 0) {
+        source->text.known = (const char *const *)self->transfer.token_names;
+        source->text.known_count = self->transfer.vocabulary;
+    }
+}
+
 static witan_status
 fit_shape(node_study *self, const witan_allocator *allocator, witan_diag *diag)
 {
@@ -295,7 +326,8 @@ load_private(node_study *self, const node_plan *plan,
 {
     int format;
     WITAN_TRY(node_settings_format(&format, settings, diag));
-    const witan_data_source source = {
+    bool text = self->config.data.format == WITAN_DATA_TEXT;
+    witan_data_source source = {
         .path = settings->data,
         .format = (witan_data_format)format,
         .label = settings->label,
@@ -303,13 +335,18 @@ load_private(node_study *self, const node_plan *plan,
         .seed = self->config.seed,
         .standardise = !plan->has_transfer && self->config.data.standardise,
     };
+    if (text) {
+        read_as_text(&source, self);
+    }
     WITAN_TRY(witan_data_load(&self->train, &self->test, &source, allocator, diag));
-    if (plan->has_transfer) {
+    if (plan->has_transfer && !text) {
         WITAN_TRY(fit_shape(self, allocator, diag));
     }
-    WITAN_TRY(fit_classes(self, plan, allocator, diag));
-    self->shape =
-        (witan_shape){self->train.height, self->train.width, self->train.channels};
+    if (!text) {
+        WITAN_TRY(fit_classes(self, plan, allocator, diag));
+    }
+    self->input = witan_setup_input(&self->train);
+    self->input.outputs = plan->classes;
     self->own_train = (witan_part){&self->train_rows, NULL, self->train.samples};
     self->own_test = (witan_part){&self->test_rows, NULL, self->test.samples};
     return WITAN_OK;
@@ -335,27 +372,99 @@ make_order(node_study *self, const witan_allocator *allocator, witan_diag *diag)
     return WITAN_OK;
 }
 
+/* The rows that a plan gives this client, behind its own. */
+static witan_status
+append_planted(node_study *self, witan_dataset *set, const witan_canary_plan *plan,
+               const witan_allocator *allocator, witan_diag *diag)
+{
+    uint32_t *rows = NULL;
+    size_t own = self->own_train.count;
+    WITAN_TRY(witan_dataset_plant(set, plan, self->client, &rows, &self->canaries,
+                                  allocator, diag));
+    self->planted = witan_alloc(allocator, own + self->canaries, sizeof *self->planted);
+    if (self->planted == NULL) {
+        witan_free(allocator, rows);
+        return witan_diag_fail(diag, WITAN_E_MEMORY, "out of memory for canaries");
+    }
+    memcpy(self->planted, self->own_train.indices, own * sizeof *rows);
+    if (self->canaries != 0) {
+        memcpy(self->planted + own, rows, self->canaries * sizeof *rows);
+    }
+    witan_free(allocator, rows);
+    self->own_train.indices = self->planted;
+    self->own_train.count = own + self->canaries;
+    return WITAN_OK;
+}
+
+static witan_status
+plant_canaries(node_study *self, const witan_node_settings *settings, bool brings_data,
+               const witan_allocator *allocator, witan_diag *diag)
+{
+    if (settings->canaries[0] == '\0') {
+        return WITAN_OK;
+    }
+    if (brings_data) {
+        return witan_diag_fail(diag, WITAN_E_CONFIG,
+                               "canaries: a model of your own has its own rows; plant "
+                               "them there");
+    }
+    witan_dataset *set = self->practice ? &self->world.train : &self->train;
+    char *json = NULL;
+    size_t size = 0;
+    witan_canary_plan plan = {0};
+    witan_vocabulary vocabulary = {0};
+    WITAN_TRY(witan_file_read(&json, &size, settings->canaries,
+                              WITAN_CANARY_PLAN_BYTES_MAX, allocator, diag));
+    witan_status status = WITAN_OK;
+    if (set->length != 0) {
+        status = witan_vocabulary_from_names(
+            &vocabulary, (witan_text_unit)self->config.data.text.unit,
+            (const char *const *)set->token_names, set->vocabulary, allocator, diag);
+    }
+    if (status == WITAN_OK) {
+        status = witan_canary_plan_read(&plan, json, size, settings->canaries,
+                                        set->length != 0 ? &vocabulary : NULL,
+                                        allocator, diag);
+    }
+    if (status == WITAN_OK) {
+        status = append_planted(self, set, &plan, allocator, diag);
+        witan_digest digest; /* other rows: another study */
+        witan_digest_init(&digest);
+        witan_digest_update(&digest, self->digest, sizeof self->digest);
+        witan_digest_update(&digest, plan.digest, sizeof plan.digest);
+        witan_digest_final(&digest, self->digest);
+        witan_canary_plan_fini(&plan, allocator);
+    }
+    witan_vocabulary_fini(&vocabulary, allocator);
+    witan_free(allocator, json);
+    return status;
+}
+
 witan_status
 node_study_load(node_study *self, const node_plan *plan,
                 const witan_node_settings *settings, bool brings_data,
                 const uint8_t *package, size_t size, const witan_allocator *allocator,
                 witan_diag *diag)
 {
-    self->train_rows = (witan_rows){witan_dataset_gather, &self->train};
-    self->test_rows = (witan_rows){witan_dataset_gather, &self->test};
-    self->transfer_rows = (witan_rows){witan_dataset_gather, &self->transfer};
     WITAN_TRY(load_transfer(self, plan, package, size, allocator, diag));
     if (!brings_data) {
         WITAN_TRY(settings->data[0] == '\0'
                       ? load_practice(self, plan, allocator, diag)
                       : load_private(self, plan, settings, allocator, diag));
+        WITAN_TRY(witan_setup_check(&self->config, &self->input, diag));
     }
+    self->train_rows = witan_setup_rows(&self->train);
+    self->test_rows = witan_setup_rows(&self->test);
+    self->transfer_rows = witan_setup_rows(&self->transfer);
     WITAN_TRY(make_order(self, allocator, diag));
+    WITAN_TRY(plant_canaries(self, settings, brings_data, allocator, diag));
     self->parameters = self->strategy->exchange == WITAN_EXCHANGE_PARAMETERS
                            ? (size_t)plan->parameters
                            : 0;
     witan_part transfer = {&self->transfer_rows, self->order, self->transfer.samples};
-    witan_setup_plan(&self->plan, &self->config, plan->classes, transfer);
+    self->input.outputs = plan->classes; /* also of a model that brings its data */
+    witan_setup_plan(&self->plan, &self->config, &self->input, transfer);
+    self->plan.release.token_names = (const char *const *)self->transfer.token_names;
     witan_packet_offer offer;
     node_study_offer(self, false, &offer);
     return node_study_exchanges(self) &&
@@ -375,6 +484,7 @@ node_study_fini(node_study *self, const witan_allocator *allocator)
     witan_dataset_fini(&self->test, allocator);
     witan_dataset_fini(&self->transfer, allocator);
     witan_free(allocator, self->order);
+    witan_free(allocator, self->planted);
     witan_config_fini(&self->config, allocator);
     memset(self, 0, sizeof *self);
 }
@@ -406,7 +516,7 @@ node_study_offer(const node_study *self, bool fused, witan_packet_offer *out)
     }
     out->kind = fused ? WITAN_KNOWLEDGE_PROBABILITY : self->plan.kind;
     out->codec = self->plan.codec;
-    out->rows = self->plan.transfer.count;
+    out->rows = witan_plan_labels(&self->plan);
     out->classes = self->plan.classes;
     out->total =
         witan_soft_labels_size(self->plan.codec, (size_t)out->rows, self->plan.classes);

@@ -36,10 +36,12 @@ typedef struct node_study {
     witan_dataset train, test; /* private files */
     witan_dataset transfer;    /* 0 samples: nothing is asked about */
     witan_rows train_rows, test_rows, transfer_rows;
-    uint32_t *order; /* 0, 1, 2, ... for the longest of the sets; owned */
+    uint32_t *order;   /* 0, 1, 2, ... for the longest of the sets; owned */
+    uint32_t *planted; /* own training rows and canaries behind them; owned, or NULL */
+    size_t canaries;   /* rows that were planted */
     witan_part own_train, own_test, global_test;
     const uint32_t *own_subset; /* own test as positions in the global one, or NULL */
-    witan_shape shape;          /* of a row; 0 when the model brings its data */
+    witan_input input;          /* of a row; 0 when the model brings its data */
     size_t parameters;          /* that travel, or 0 */
     witan_learning_plan plan;
     witan_model_spec model;

@@ -25,7 +25,8 @@
     X(E_REFUSED, 11, "refused by the other side", 5)                                   \
     X(E_FORGED, 12, "not authentic", 5)                                                \
     X(E_UNREACHABLE, 13, "no answer", 6)                                               \
-    X(E_BUSY, 14, "cannot take more now", 1)
+    X(E_BUSY, 14, "cannot take more now", 1)                                           \
+    X(E_CROSSED, 15, "an audit's threshold was crossed", 4)
 
 typedef enum witan_status {
 #define WITAN_STATUS_ENUM(name, number, text, exit_code) WITAN_##name = number,
@@ -36,8 +37,7 @@ typedef enum witan_status {
 /* Static text of a code; "unknown status" for any other number. */
 const char *witan_status_text(witan_status status);
 
-/* The program's documented exit code for a status (0, 1, 2, 3, 5, 6 or 130; 4 is kept
- * for audits). */
+/* The program's documented exit code for a status (0 to 6 or 130). */
 int witan_status_exit_code(witan_status status);
 
 /* One sentence for a person: what, where, what to do. Functions on whose failure a

@@ -1,4 +1,5 @@
 /* Every key of the config reaches the struct that acts on it. */
+#include <math.h>
 #include <string.h>
 
 #include "nn/loss.h"
@@ -154,10 +155,14 @@ static void
 plan(void)
 {
     const uint32_t indices[] = {4, 2};
-    const witan_rows rows = {NULL, NULL};
+    const witan_rows rows = {NULL, NULL, NULL};
     const witan_part transfer = {&rows, indices, 2};
+    const witan_input features = {{2, 3, 4}, 0, 43}, text = {{1, 9, 1}, 9, 43};
     witan_learning_plan out;
-    witan_setup_plan(&out, &config, 43, transfer);
+    witan_setup_plan(&out, &config, &text, transfer);
+    CHECK(out.positions == 9);
+    witan_setup_plan(&out, &config, &features, transfer);
+    CHECK(out.positions == 1);
     CHECK(out.seed == 77 && out.rounds == 13 && out.classes == 43);
     CHECK(out.local_epochs == 19 && out.local_batch == 29);
     CHECK(out.optimiser.kind == WITAN_OPTIMISER_ADAMW && out.optimiser.lr == 0.375);
@@ -170,9 +175,97 @@ plan(void)
           out.transfer.count == 2);
     set("fusion.combine=probability");
     set("distill.batch=0"); /* then that of local training */
-    witan_setup_plan(&out, &config, 43, transfer);
+    witan_setup_plan(&out, &config, &features, transfer);
     CHECK(out.kind == WITAN_KNOWLEDGE_PROBABILITY && out.distill_batch == 29);
     set("fusion.combine=logit");
+}
+
+static void
+text(void)
+{
+    witan_data_source source;
+    set("data.text.unit=word");
+    set("data.text.group=speaker");
+    set("data.text.vocabulary=777");
+    set("data.text.window=31");
+    set("data.text.valid_fraction=0.125");
+    witan_setup_source(&source, &config);
+    CHECK(source.text.unit == WITAN_TEXT_WORD && source.text.vocabulary == 777);
+    CHECK(source.text.group == WITAN_TEXT_GROUP_SPEAKER && source.text.window == 31);
+    CHECK(source.text.valid_fraction == 0.125 && source.text.known == NULL);
+    witan_setup_transfer_source(&source, &config);
+    CHECK(source.text.unit == WITAN_TEXT_WORD && source.text.window == 31);
+}
+
+static void
+protection(void)
+{
+    witan_release_config out;
+    witan_setup_release(&out, &config);
+    CHECK(!out.on && isinf(out.swing.clip)); /* tempering alone is plain */
+    CHECK(out.swing.temperature_low == 1.75 && out.swing.temperature_high == 8);
+    static const char *const each[] = {
+        "swing.gap=true", "swing.rules=true",    "swing.density=5",  "swing.shards=3",
+        "swing.clip=4",   "swing.noise=laplace", "swing.label=votes"};
+    static const char *const none[] = {
+        "swing.gap=false", "swing.rules=false", "swing.density=0", "swing.shards=0",
+        "swing.clip=0",    "swing.noise=none",  "swing.label=soft"};
+    for (size_t i = 0; i < sizeof each / sizeof each[0]; i++) {
+        set(each[i]);
+        witan_setup_release(&out, &config);
+        CHECK(out.on);
+        set(none[i]);
+    }
+    for (size_t i = 0; i < sizeof each / sizeof each[0]; i++) {
+        set(each[i]);
+    }
+    set("swing.temperature_high=20");
+    set("swing.gamma=2");
+    set("swing.sigma=0.25");
+    set("swing.repair=floor");
+    set("swing.response=0.75");
+    set("swing.reference=heard");
+    set("swing.quantile=0.875");
+    set("swing.reach=6");
+    set("swing.radius=1.5");
+    set("swing.epochs=11");
+    set("local.privacy.clip=0.5");
+    set("local.privacy.noise=1.25");
+    set("extract.codec=top");
+    set("extract.top=13");
+    witan_setup_release(&out, &config);
+    CHECK(out.swing.temperature_high == 20 && out.swing.gamma == 2 &&
+          out.swing.clip == 4 && out.swing.sigma == 0.25);
+    CHECK(out.swing.noise == WITAN_SWING_NOISE_LAPLACE &&
+          out.swing.repair == WITAN_SWING_FLOOR);
+    CHECK(out.label == WITAN_RELEASE_VOTES && out.response == 0.75);
+    CHECK(out.gap && out.gap_reference == WITAN_GAP_HEARD && out.gap_quantile == 0.875);
+    CHECK(out.rules && out.rules_reach == 6 && out.density == 5 && out.radius == 1.5);
+    CHECK(out.shards == 3 && out.shard_epochs == 11);
+    const witan_input features = {{2, 3, 4}, 0, 43}, words = {{1, 9, 1}, 9, 43};
+    witan_learning_plan learning;
+    witan_setup_plan(&learning, &config, &features, (witan_part){0});
+    CHECK(learning.release.on && learning.private_clip == 0.5 &&
+          learning.private_noise == 1.25);
+    CHECK(learning.codec == WITAN_CODEC_TOP(13));
+
+    witan_diag diag = {0};
+    CHECK_STATUS(witan_setup_check(&config, &features, &diag), WITAN_E_CONFIG);
+    CHECK_CONTAINS(diag.message, "swing.rules");
+    set("swing.rules=false");
+    CHECK_STATUS(witan_setup_check(&config, &features, NULL), WITAN_OK);
+    set("swing.reference=public");
+    CHECK_STATUS(witan_setup_check(&config, &features, &diag), WITAN_E_CONFIG);
+    CHECK_CONTAINS(diag.message, "\"heard\"");
+    CHECK_STATUS(witan_setup_check(&config, &words, &diag), WITAN_E_CONFIG);
+    CHECK_CONTAINS(diag.message, "swing.density");
+    set("swing.density=0");
+    set("swing.rules=true");
+    CHECK_STATUS(witan_setup_check(&config, &words, NULL), WITAN_OK);
+    set("extract.top=44");
+    CHECK_STATUS(witan_setup_check(&config, &words, &diag), WITAN_E_CONFIG);
+    CHECK_CONTAINS(diag.message, "44 of 43");
+    set("extract.codec=f32");
 }
 
 static void
@@ -248,6 +341,8 @@ main(void)
     RUN(partition);
     RUN(optimiser);
     RUN(plan);
+    RUN(text);
+    RUN(protection);
     RUN(coordinator);
     RUN(words_follow_the_enums);
     witan_config_fini(&config, witan_allocator_default());
