@@ -5,7 +5,10 @@
  * Source: Carlini et al. 2019: exact enumeration and shortest-path extraction. The
  * prefix trie (one step per prefix instead of per fill) is ours.
  * Log-perplexities are in nats here, sums over the template's tokens after the first
- * hole's prefix (literals before it cancel), in double; smaller is likelier.
+ * hole's prefix (literals before it cancel), in double; smaller is likelier. They are
+ * -ln p over the whole vocabulary: p is not renormalised to a hole's alphabet.
+ * A fill asked about in another batch may differ by rounding: ranks are to compare
+ * values of one call.
  * Threads: one caller per model. */
 #ifndef WITAN_PRIVACY_SEARCH_H
 #define WITAN_PRIVACY_SEARCH_H
@@ -17,7 +20,8 @@
 typedef struct witan_token_model {
     size_t vocabulary, state_floats, batch;
     /* Feeds tokens[i] to a copy of state parent[i] of `from` (NULL: row i); to [count,
-     * state] or NULL; z [count, vocabulary] logits or NULL; from NULL: position 0. */
+     * state] or NULL; z [count, vocabulary] logits or NULL; from NULL: position 0.
+     * `to` and `from` may be different rows of one block. */
     void (*step)(void *context, float *to, float *z, const float *from,
                  const uint32_t *parent, const uint32_t *tokens, size_t count,
                  size_t position);
@@ -32,16 +36,18 @@ typedef struct witan_token_model {
 
 /* surprise [space]: of every fill, the first hole's symbol varying slowest. Depth
  * first in blocks: memory grows with depth, never with the space. 10^6 fills of six
- * digits cost 111,111 steps. Errors: E_LIMIT (space above 2^31), E_NUMERIC, E_MEMORY.
+ * digits cost 111,111 steps. Errors: E_LIMIT (space above 2^31), E_INVALID (another
+ * vocabulary), E_NUMERIC (a logit that makes one not finite), E_MEMORY.
  */
 WITAN_NODISCARD witan_status witan_search_all(double *surprise,
                                               const witan_canary_template *form,
                                               const witan_token_model *model,
                                               const witan_allocator *allocator);
-/* Place of a fill in that order. */
+/* Place of a fill in that order, modulo 2^64. */
 uint64_t witan_search_index(const witan_canary_template *form, const uint32_t *fill);
 
-/* surprise [count] of given fills [count, holes]. */
+/* surprise [count] of given fills [count, holes]. Errors: E_INVALID, E_NUMERIC,
+ * E_MEMORY. */
 WITAN_NODISCARD witan_status witan_search_fills(double *surprise, const uint32_t *fills,
                                                 size_t count,
                                                 const witan_canary_template *form,
@@ -55,17 +61,18 @@ typedef struct witan_extraction {
     uint32_t fill[WITAN_CANARY_SLOTS_MAX];
 } witan_extraction;
 
-/* The likeliest fill by Dijkstra's shortest path over prefixes, `model->batch` nodes
- * at a call; exact when found. most: nodes after which it gives up.
- * Errors: E_NUMERIC, E_MEMORY. */
+/* The likeliest fill by Dijkstra's shortest path over prefixes, up to `model->batch`
+ * nodes at a call; exact when found, any one of several that tie. most: nodes after
+ * which it gives up; memory is most states and twice as many open prefixes.
+ * Errors: E_INVALID, E_NUMERIC, E_MEMORY. */
 WITAN_NODISCARD witan_status witan_search_extract(witan_extraction *out,
                                                   const witan_canary_template *form,
                                                   const witan_token_model *model,
                                                   uint64_t most,
                                                   const witan_allocator *allocator);
 
-/* Rank and ties of a value among all [n]: rank counts values <= it, itself included
- * once (ties count against it); equal: how many others are equal. */
+/* Rank and ties of a value among all [n], of which it is one: rank counts values <= it,
+ * itself included once (ties count against it); equal: how many others are equal. */
 void witan_search_rank(double *rank, uint64_t *equal, double value, const double *all,
                        uint64_t n);
 
