@@ -11,6 +11,11 @@
 
 #define WITAN_CANARY_PLAN_BYTES_MAX ((size_t)64 << 20)
 
+/* As the file and options spell them; NULL beyond the last. */
+const char *witan_canary_kind_name(witan_canary_kind kind);
+const char *witan_canary_placement_name(witan_canary_placement placement);
+const char *witan_canary_transfer_name(witan_canary_transfer transfer);
+
 /* The plan as JSON, canonical: read and written again it is the same bytes. */
 void witan_canary_plan_write(const witan_canary_plan *self,
                              const witan_vocabulary *vocabulary, witan_text *out);
