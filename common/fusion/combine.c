@@ -249,6 +249,9 @@ witan_fusion_combine(witan_soft_labels *out, const double *W,
     }
     combination work;
     const witan_soft_labels *one = input->labels[0];
+    if (combine == WITAN_COMBINE_LOGIT && witan_codec_top(one->codec) > 0) {
+        return WITAN_E_INVALID;
+    }
     witan_status status = combination_init(&work, W, input, combine, allocator);
     for (size_t n = 0; n < input->clients && status == WITAN_OK; n++) {
         status = witan_soft_labels_new(&out[n], allocator, WITAN_KNOWLEDGE_PROBABILITY,

@@ -76,7 +76,9 @@ const witan_fusion_ops *witan_fusion_find(const char *key);
  *   W       [N, N] rows sum to 1
  *   input   labels that passed witan_soft_labels_check
  * Rows are normalised after combining. LOGIT takes log-probabilities as they are and
- * the logarithm of probabilities floored at 1e-8 (u16 has zeros).
+ * the logarithm of probabilities floored at 1e-8 (u16 has zeros), but no top-k labels:
+ * the even spread of what they left out is an opinion that a logarithm takes at its
+ * word. Those fuse as probabilities, decoded block by block and cut to k again.
  * Determinism: same inputs, same W, same OpenBLAS core and threads: same bits.
  * Recipients with equal rows of W are computed once, so that `mean` costs O(N M C) and
  * knfu with beta = 0 gives its very bits. Where rows differ, OpenBLAS may round a row
@@ -84,8 +86,8 @@ const witan_fusion_ops *witan_fusion_find(const char *key);
  * 1) gets that client's probabilities: the very bytes when they were probabilities.
  * One GEMM per block of rows and 128 recipients; memory about 8 MiB, or one row of
  * everybody when that is more, not O(N M C). On failure every out[n] is fini'd.
- * Errors: E_INVALID (shapes or codecs differ), E_MEMORY, E_NUMERIC (a fused row is not
- * finite). */
+ * Errors: E_INVALID (shapes or codecs differ; LOGIT of top-k), E_MEMORY, E_NUMERIC (a
+ * fused row is not finite). */
 WITAN_NODISCARD witan_status witan_fusion_combine(witan_soft_labels *out,
                                                   const double *W,
                                                   const witan_fusion_input *input,

@@ -4,7 +4,7 @@ Run from the repository root: python3 tests/golden/gen/fusion.py"""
 
 import numpy as np
 
-from knowledge import ESTIMATORS, council, save, softmax
+from knowledge import ESTIMATORS, council, save, softmax, top_pairs
 
 
 def js(p, q):
@@ -50,6 +50,25 @@ def weights(epd, d, beta, include_self=True, neighbours=0, minimum=0.0):
     return W / W.sum(1, keepdims=True)
 
 
+def top(rng):
+    """Soft labels that travel as their k largest: cut, fused, cut again. Rows whose k-th
+    class is decided by a rounding error are left out."""
+    N, C, k = 4, 60, 6
+    F = council(rng, N, 60, C)
+    W = rng.dirichlet(np.ones(N), size=N)
+    seen = np.array([[top_pairs(row, k)[1] for row in client] for client in F])
+    fused = np.einsum("nm,mxc->nxc", W, seen)
+    falling = -np.sort(-fused, axis=2)
+    clear = (falling[:, :, k - 1] - falling[:, :, k] > 1e-6).all(0)
+    assert clear.sum() >= 20
+    F, seen, fused = F[:, clear][:, :20], seen[:, clear][:, :20], fused[:, clear][:, :20]
+    save("fusion/top_labels", F)
+    save("fusion/top_weights", W)
+    save("fusion/top_fused", [[top_pairs(row, k)[1] for row in client]
+                              for client in fused])
+    save("fusion/top_epd", [estimate(seen) for estimate in ESTIMATORS])
+
+
 def main():
     E = np.array([(.6, .3, .1), (.5, .35, .15), (.1, .2, .7)])
     assert np.allclose(weights(E, kl, 1.0)[0], (.426483, .416952, .156565), atol=1e-6)
@@ -73,6 +92,7 @@ def main():
     save("fusion/fused_probability", np.einsum("nm,mxc->nxc", W, P))
     P8 = np.maximum(P, 1e-8)
     save("fusion/fused_logit", softmax(np.einsum("nm,mxc->nxc", W, np.log(P8))))
+    top(rng)
 
 
 if __name__ == "__main__":

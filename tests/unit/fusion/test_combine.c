@@ -137,6 +137,54 @@ test_log_probabilities_combine(void)
     }
 }
 
+/* Top-k labels: cut, decoded, fused and cut again as NumPy does it; all estimators of
+ * label distributions read them. */
+static void
+test_top_is_golden(void)
+{
+    enum {
+        N = 4,
+        ROWS = 20,
+        C = 60,
+        K = 6
+    };
+    witan_golden labels = witan_golden_load("fusion/top_labels");
+    witan_golden W = witan_golden_load("fusion/top_weights");
+    witan_golden expected = witan_golden_load("fusion/top_fused");
+    witan_golden epds = witan_golden_load("fusion/top_epd");
+    float *values = witan_golden_floats(&labels), fused[ROWS * C];
+    speakers council;
+    witan_soft_labels out[N];
+    speakers_init(&council, values, N, ROWS, C, PROBABILITY, WITAN_CODEC_TOP(K));
+    combine(out, W.values, &council, WITAN_COMBINE_PROBABILITY);
+    for (size_t n = 0; n < N; n++) {
+        witan_soft_labels_decode(&out[n], 0, ROWS, fused);
+        CHECK_GOLDEN(fused, expected.values + n * ROWS * C, ROWS * C, 1.01 / 65535.0,
+                     0.0);
+    }
+    for (int e = WITAN_EPD_MEAN; e <= WITAN_EPD_SHIFT; e++) {
+        double epd[N * C];
+        CHECK_STATUS(witan_epd_estimate(epd, council.pointers, N,
+                                        (witan_epd_estimator)e,
+                                        witan_allocator_default()),
+                     WITAN_OK);
+        for (size_t i = 0; i < N * C; i++) {
+            CHECK_NEAR(epd[i], epds.values[(size_t)e * N * C + i], 1e-5, 0.0);
+        }
+    }
+    CHECK_STATUS(witan_fusion_combine(out, W.values, &council.input,
+                                      WITAN_COMBINE_LOGIT, witan_allocator_default()),
+                 WITAN_E_INVALID);
+    CHECK(out[0].bytes == NULL && out[N - 1].bytes == NULL);
+    fini_all(out, N);
+    speakers_fini(&council);
+    free(values);
+    witan_golden_free(&labels);
+    witan_golden_free(&W);
+    witan_golden_free(&expected);
+    witan_golden_free(&epds);
+}
+
 /* A zero probability is floored at 1e-8 in logit fusion, and does not silence others.
  */
 static void
@@ -187,14 +235,16 @@ test_beta_zero_gives_the_bits_of_mean(void)
 static void
 test_own_labels_come_back(void)
 {
+    static const witan_codec codecs[] = {F32, U16, WITAN_CODEC_TOP(3)};
     for (size_t N = 1; N <= 5; N += 4) {
-        for (witan_codec codec = F32; codec <= U16; codec++) {
-            for (int how = WITAN_COMBINE_PROBABILITY; how <= WITAN_COMBINE_LOGIT;
-                 how++) {
+        for (size_t c = 0; c < sizeof codecs / sizeof *codecs; c++) {
+            int last = witan_codec_top(codecs[c]) > 0 ? WITAN_COMBINE_PROBABILITY
+                                                      : WITAN_COMBINE_LOGIT;
+            for (int how = WITAN_COMBINE_PROBABILITY; how <= last; how++) {
                 speakers council;
                 double W[25];
                 witan_soft_labels out[5];
-                random_speakers(&council, 11, N, 70, 7, PROBABILITY, codec);
+                random_speakers(&council, 11, N, 70, 7, PROBABILITY, codecs[c]);
                 witan_fusion_config config = defaults;
                 config.beta = N == 1 ? 10.0 : HUGE_VAL;
                 config.include_self = N > 1;
@@ -378,6 +428,7 @@ main(void)
 {
     RUN(test_fused_labels_are_golden);
     RUN(test_log_probabilities_combine);
+    RUN(test_top_is_golden);
     RUN(test_logit_floor);
     RUN(test_beta_zero_gives_the_bits_of_mean);
     RUN(test_own_labels_come_back);
