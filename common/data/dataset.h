@@ -35,6 +35,8 @@ typedef struct witan_dataset {
     uint32_t *tokens;   /* [token_count] owned */
     size_t token_count; /* at most WITAN_TOKENS_MAX */
     uint32_t *starts;   /* [samples] owned: first token of each window */
+    /* What the blocks can hold; kept by witan_dataset_append, 0: what they do hold. */
+    size_t row_room, token_room;
 } witan_dataset;
 
 /* Frees what it owns and zeroes it; NULL-safe fields, idempotent. */
@@ -44,7 +46,7 @@ void witan_dataset_fini(witan_dataset *self, const witan_allocator *allocator);
 size_t witan_dataset_features(const witan_dataset *self);
 
 /* Standardised rows indices[0..count) into x [count, features], which may be NULL when
- * only labels are wanted; their labels into
+ * only labels are wanted, and must be for text; their labels into
  * `labels` [count] when it is not NULL (the set then must have labels). Indices must be
  * < samples. Signature of witan_rows.gather (nn/learn.h). */
 void witan_dataset_gather(const void *dataset, const uint32_t *indices, size_t count,
@@ -61,8 +63,10 @@ size_t witan_dataset_outputs(const witan_dataset *self);
 size_t witan_dataset_positions(const witan_dataset *self);
 
 /* Adds a row that a caller made (canaries): `features` [H*W*C] raw numbers of the set's
- * kind (bytes as floats 0 to 255), or `tokens` [length + 1]; `label` < classes. Its
- * index is the old `samples`. Errors: E_INVALID, E_LIMIT, E_MEMORY; self unchanged. */
+ * kind (bytes as whole floats 0 to 255), or `tokens` [length + 1]; `label` < classes,
+ * not looked at when the set has no labels. Its index is the old `samples`. Room grows
+ * by a quarter, so that many rows cost few copies. Errors: E_INVALID, E_LIMIT,
+ * E_MEMORY; self holds the same rows as before. */
 WITAN_NODISCARD witan_status witan_dataset_append(witan_dataset *self,
                                                   const float *features,
                                                   const uint32_t *tokens,
@@ -71,16 +75,19 @@ WITAN_NODISCARD witan_status witan_dataset_append(witan_dataset *self,
 
 /* Per-channel mean and standard deviation of `self`, in double over all rows: sets
  * scale and shift so that gathered features have mean 0 and sd 1. A constant channel
- * gets scale 1. To be fitted on training data and copied to the test set. */
+ * gets scale 1. To be fitted on training data and copied to the test set. Not for
+ * text. */
 WITAN_NODISCARD witan_status witan_dataset_fit_scale(witan_dataset *self,
                                                      const witan_allocator *allocator);
-/* Copies scale and shift of `from`. Errors: E_DATA when the shapes differ. */
+/* Copies scale and shift of `from`. Text has none, and takes it
+ * from text alone. Errors: E_DATA when the shapes differ. */
 WITAN_NODISCARD witan_status witan_dataset_copy_scale(witan_dataset *self,
                                                       const witan_dataset *from,
                                                       const witan_allocator *allocator,
                                                       witan_diag *diag);
 
-/* Digest of shape, rows and labels (before standardisation). */
+/* Digest of shape, rows and labels (before standardisation); of text also of the
+ * vocabulary. */
 void witan_dataset_digest(const witan_dataset *self, uint8_t out[32]);
 
 #endif

@@ -1,5 +1,5 @@
-/* embedded.S - the default data set (optdigits, see data/README.md) as it lies in
- * data/optdigits: gzip-compressed IDX files, so that `witan sim` runs with no file. */
+/* embedded.S - the data sets that need no file (see data/README.md), compressed as they
+ * lie in data/: the default one, optdigits, as IDX files; tiny Shakespeare as text. */
     .section .rodata
 
     .macro embed name, file
@@ -20,5 +20,6 @@ witan_embedded_\name\()_size:
     embed train_labels, "train-labels-idx1-ubyte.gz"
     embed test_images, "t10k-images-idx3-ubyte.gz"
     embed test_labels, "t10k-labels-idx1-ubyte.gz"
+    embed shakespeare, "input.txt.gz"
 
     .section .note.GNU-stack, "", %progbits

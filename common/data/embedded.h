@@ -12,5 +12,7 @@ extern const uint8_t witan_embedded_test_images[];
 extern const uint64_t witan_embedded_test_images_size;
 extern const uint8_t witan_embedded_test_labels[];
 extern const uint64_t witan_embedded_test_labels_size;
+extern const uint8_t witan_embedded_shakespeare[];
+extern const uint64_t witan_embedded_shakespeare_size;
 
 #endif

@@ -27,7 +27,7 @@ const char *
 witan_data_format_name(witan_data_format format)
 {
     static const char *const names[] = {"auto", "embedded", "idx", "cifar10",
-                                        "npy",  "npz",      "csv"};
+                                        "npy",  "npz",      "csv", "text"};
     size_t count = sizeof names / sizeof names[0];
     return (size_t)format < count ? names[format] : NULL;
 }
@@ -87,6 +87,9 @@ witan_data_recognise(witan_data_format *out, const witan_data_source *source,
                                path);
     }
     if (path[0] == '\0') {
+        if (*out == WITAN_DATA_TEXT) {
+            return WITAN_OK;
+        }
         if (*out != WITAN_DATA_AUTO && *out != WITAN_DATA_EMBEDDED) {
             return witan_diag_fail(diag, WITAN_E_CONFIG,
                                    "data format %s needs a path; an empty path means "
@@ -104,8 +107,10 @@ witan_data_recognise(witan_data_format *out, const witan_data_source *source,
         return WITAN_OK;
     }
     if (!S_ISDIR(status.st_mode)) {
+        bool text = has_extension(path, ".txt") || has_extension(path, ".txt.gz");
         *out = has_extension(path, ".npz")   ? WITAN_DATA_NPZ
                : has_extension(path, ".csv") ? WITAN_DATA_CSV
+               : text                        ? WITAN_DATA_TEXT
                                              : WITAN_DATA_AUTO;
     } else if (find_idx(&found, path, "train-images", "idx3")) {
         *out = WITAN_DATA_IDX;
@@ -115,13 +120,17 @@ witan_data_recognise(witan_data_format *out, const witan_data_source *source,
         *out = WITAN_DATA_NPY;
     } else if (find(&found, path, "train.csv")) {
         *out = WITAN_DATA_CSV;
+    } else if (witan_text_is_there(path)) {
+        *out = WITAN_DATA_TEXT;
     }
     if (*out == WITAN_DATA_AUTO) {
-        return witan_diag_fail(
-            diag, WITAN_E_DATA,
-            "%s: no data set known here; give a .npz or .csv file, or a directory with "
-            "train-images-idx3-ubyte[.gz], data_batch_1.bin, x_train.npy or train.csv",
-            path);
+        return witan_diag_fail(diag, WITAN_E_DATA,
+                               "%s: no data set known here; give a .npz, .csv or .txt "
+                               "file, or a directory "
+                               "with train-images-idx3-ubyte[.gz], data_batch_1.bin, "
+                               "x_train.npy, train.csv "
+                               "or .txt files",
+                               path);
     }
     return WITAN_OK;
 }
@@ -386,6 +395,7 @@ load_format(loader *self, witan_data_format format)
         return load_npz(self, &npy);
     case WITAN_DATA_CSV:
         return load_csv(self);
+    case WITAN_DATA_TEXT: /* has no file set: see witan_data_load_parts */
     case WITAN_DATA_AUTO:
         break;
     }
@@ -597,6 +607,14 @@ witan_data_load(witan_dataset *train, witan_dataset *test,
                 const witan_data_source *source, const witan_allocator *allocator,
                 witan_diag *diag)
 {
+    return witan_data_load_parts(train, NULL, test, source, allocator, diag);
+}
+
+witan_status
+witan_data_load_parts(witan_dataset *train, witan_dataset *valid, witan_dataset *test,
+                      const witan_data_source *source, const witan_allocator *allocator,
+                      witan_diag *diag)
+{
     loader self = {.train = train,
                    .test = test,
                    .source = source,
@@ -610,14 +628,24 @@ witan_data_load(witan_dataset *train, witan_dataset *test,
 
     memset(train, 0, sizeof *train);
     memset(test, 0, sizeof *test);
+    if (valid != NULL) {
+        memset(valid, 0, sizeof *valid);
+    }
     WITAN_TRY(witan_data_recognise(&format, source, diag));
-    status = load_format(&self, format);
-    if (status == WITAN_OK) {
-        status = complete(&self);
+    if (format == WITAN_DATA_TEXT) {
+        status = witan_text_load(train, valid, test, source, allocator, diag);
+    } else {
+        status = load_format(&self, format);
+        if (status == WITAN_OK) {
+            status = complete(&self);
+        }
     }
     if (status != WITAN_OK) {
         witan_dataset_fini(train, allocator);
         witan_dataset_fini(test, allocator);
+        if (valid != NULL) {
+            witan_dataset_fini(valid, allocator);
+        }
     }
     return status;
 }
@@ -628,7 +656,7 @@ witan_data_describe(char *out, size_t size, const witan_data_source *source,
 {
     const char *path = source->path == NULL ? "" : source->path;
     witan_data_format format;
-    char shape[96], classes[48] = "no labels";
+    char shape[96], classes[96] = "no labels";
     size_t end = strlen(path), begin;
 
     if (witan_data_recognise(&format, source, NULL) != WITAN_OK) {
@@ -639,16 +667,23 @@ witan_data_describe(char *out, size_t size, const witan_data_source *source,
     }
     for (begin = end; begin > 0 && path[begin - 1] != '/'; begin--) {
     }
-    if (train->height * train->width == 1) {
+    if (train->length > 0) {
+        (void)snprintf(shape, sizeof shape, "windows of %zu", train->length);
+    } else if (train->height * train->width == 1) {
         (void)snprintf(shape, sizeof shape, "%zu columns", train->channels);
     } else {
         (void)snprintf(shape, sizeof shape, "%zux%zux%zu", train->height, train->width,
                        train->channels);
     }
-    if (train->labels != NULL) {
+    if (train->length > 0) {
+        (void)snprintf(classes, sizeof classes, "%zu tokens, %zu groups",
+                       train->vocabulary, train->classes);
+    } else if (train->labels != NULL) {
         (void)snprintf(classes, sizeof classes, "%zu classes", train->classes);
     }
-    const char *name = end == 0 ? "optdigits" : path + begin;
+    const char *name = end > 0                     ? path + begin
+                       : format == WITAN_DATA_TEXT ? "tiny Shakespeare"
+                                                   : "optdigits";
     int length = end == 0 ? (int)strlen(name) : (int)(end - begin);
     (void)snprintf(out, size, "%.*s (%s): %zu train, %zu test, %s, %s", length, name,
                    witan_data_format_name(format), train->samples, test->samples, shape,

@@ -4,19 +4,23 @@
 #include <string.h>
 
 #include "base/digest.h"
+#include "data/text.h"
 
 /* Numbers travel as they lie in memory: dataset.c asserts that it is little-endian. */
 
 static const char magic[8] = {'W', 'T', 'N', 'T', 'S', 'E', 'T', '1'};
 
 typedef struct header {
-    uint32_t element; /* bytes of a number */
+    uint32_t element; /* bytes of a number; TOKEN: text */
     uint32_t height, width, channels, classes, rows, scales, names;
 } header;
 
 enum {
-    HEADER = sizeof magic + sizeof(header)
+    HEADER = sizeof magic + sizeof(header),
+    TOKEN = 2
 };
+
+_Static_assert(WITAN_CLASSES_MAX <= UINT16_MAX + 1, "a token takes two bytes");
 
 /* Scales, shifts and rows: the part that follows the names. Cannot overflow: the
  * limits on rows, features and scales keep it below 2^58. */
@@ -44,18 +48,27 @@ name_is_plain(const uint8_t *name, size_t length)
 
 /* --- writing ---------------------------------------------------------------------- */
 
+/* What the names of a package name. */
+static char *const *
+names_of(const witan_dataset *set)
+{
+    return set->length > 0 ? set->token_names : set->class_names;
+}
+
 static witan_status
 measure_names(const witan_dataset *set, size_t *size, witan_diag *diag)
 {
+    char *const *names = names_of(set);
     *size = 0;
-    for (size_t c = 0; set->class_names != NULL && c < set->classes; c++) {
-        size_t length = strlen(set->class_names[c]);
+    for (size_t c = 0; names != NULL && c < witan_dataset_outputs(set); c++) {
+        size_t length = strlen(names[c]);
         if (length > WITAN_CLASS_NAME_MAX ||
-            !name_is_plain((const uint8_t *)set->class_names[c], length)) {
+            !name_is_plain((const uint8_t *)names[c], length)) {
             return witan_diag_fail(diag, WITAN_E_DATA,
-                                   "the name of class %zu has %zu bytes or control "
+                                   "the name of %s %zu has %zu bytes or control "
                                    "characters; use a plain one of at most %zu bytes",
-                                   c, length, WITAN_CLASS_NAME_MAX);
+                                   set->length > 0 ? "token" : "class", c, length,
+                                   WITAN_CLASS_NAME_MAX);
         }
         *size += 1 + length;
     }
@@ -69,25 +82,40 @@ put(uint8_t *to, const void *from, size_t size)
     return to + size;
 }
 
+static uint8_t *
+put_window(uint8_t *to, const witan_dataset *set, uint32_t row)
+{
+    const uint32_t *tokens = set->tokens + set->starts[row];
+    for (size_t t = 0; t <= set->length; t++) {
+        uint16_t token = (uint16_t)tokens[t];
+        to = put(to, &token, sizeof token);
+    }
+    return to;
+}
+
 static void
 write_all(uint8_t *to, const header *it, const witan_dataset *set,
           const uint32_t *indices)
 {
     size_t row = it->element * witan_dataset_features(set);
+    char *const *names = names_of(set);
     const uint8_t *rows =
         set->bytes != NULL ? set->bytes : (const uint8_t *)set->values;
     to = put(to, magic, sizeof magic);
     to = put(to, it, sizeof *it);
     for (size_t c = 0; c < it->names; c++) {
-        uint8_t length = (uint8_t)strlen(set->class_names[c]);
+        uint8_t length = (uint8_t)strlen(names[c]);
         to = put(to, &length, 1);
-        to = put(to, set->class_names[c], length);
+        to = put(to, names[c], length);
     }
-    to = put(to, set->scale, it->scales * sizeof *set->scale);
-    to = put(to, set->shift, it->scales * sizeof *set->shift);
+    if (it->scales > 0) {
+        to = put(to, set->scale, it->scales * sizeof *set->scale);
+        to = put(to, set->shift, it->scales * sizeof *set->shift);
+    }
     for (size_t i = 0; i < it->rows; i++) {
         WITAN_ASSERT(indices[i] < set->samples);
-        to = put(to, rows + indices[i] * row, row);
+        to = it->element == TOKEN ? put_window(to, set, indices[i])
+                                  : put(to, rows + indices[i] * row, row);
     }
 }
 
@@ -105,14 +133,16 @@ witan_package_write(uint8_t **out, size_t *size, const witan_dataset *set,
     size_t names;
     WITAN_TRY(measure_names(set, &names, diag));
     header it = {
-        .element = set->bytes != NULL ? 1 : sizeof *set->values,
+        .element = set->length > 0      ? TOKEN
+                   : set->bytes != NULL ? 1
+                                        : sizeof *set->values,
         .height = (uint32_t)set->height,
-        .width = (uint32_t)set->width,
+        .width = (uint32_t)(set->length > 0 ? set->length + 1 : set->width),
         .channels = (uint32_t)set->channels,
-        .classes = (uint32_t)set->classes,
+        .classes = (uint32_t)witan_dataset_outputs(set),
         .rows = count < WITAN_SAMPLES_MAX ? (uint32_t)count : WITAN_SAMPLES_MAX,
         .scales = (uint32_t)set->scales,
-        .names = set->class_names != NULL ? (uint32_t)set->classes : 0,
+        .names = names_of(set) != NULL ? (uint32_t)witan_dataset_outputs(set) : 0,
     };
     uint64_t total = HEADER + names + numbers_size(&it);
     if (total > WITAN_PACKAGE_BYTES_MAX) {
@@ -180,7 +210,7 @@ read_header(reader *self, header *it)
     self->bytes += sizeof magic;
     self->left -= sizeof magic;
     take(self, it, sizeof *it);
-    if (it->element != 1 && it->element != sizeof(float)) {
+    if (it->element != 1 && it->element != TOKEN && it->element != sizeof(float)) {
         return refuse(self, "unknown type of numbers");
     }
     /* Divided, because the product of three could overflow. */
@@ -197,7 +227,12 @@ read_header(reader *self, header *it)
         (it->names != 0 && it->names != it->classes)) {
         return refuse(self, "an impossible number of classes or names");
     }
-    if (it->scales != it->channels) {
+    if (it->element == TOKEN &&
+        (it->height != 1 || it->channels != 1 || it->width < 2 ||
+         it->width > WITAN_CONTEXT_MAX + 1 || it->names < 2 || it->scales != 0)) {
+        return refuse(self, "windows or a vocabulary that cannot be");
+    }
+    if (it->element != TOKEN && it->scales != it->channels) {
         return refuse(self, "not one scale per channel");
     }
     /* A name takes a byte at least. */
@@ -207,6 +242,23 @@ read_header(reader *self, header *it)
     return WITAN_OK;
 }
 
+/* The names are a vocabulary of words or, what fewer lists are, of characters. */
+static witan_status
+check_vocabulary(reader *self, char *const *names, size_t count)
+{
+    witan_vocabulary made;
+    witan_status status = WITAN_E_DATA;
+    for (int unit = 0; unit < 2 && status == WITAN_E_DATA; unit++) {
+        status = witan_vocabulary_from_names(&made, (witan_text_unit)unit,
+                                             (const char *const *)names, count,
+                                             self->allocator, NULL);
+        witan_vocabulary_fini(&made, self->allocator);
+    }
+    return status == WITAN_E_DATA     ? refuse(self, "names that are no vocabulary")
+           : status == WITAN_E_MEMORY ? no_memory(self)
+                                      : status;
+}
+
 static witan_status
 read_names(reader *self, const header *it, witan_dataset *out)
 {
@@ -214,10 +266,14 @@ read_names(reader *self, const header *it, witan_dataset *out)
     if (it->names == 0) {
         return WITAN_OK;
     }
-    out->class_names =
-        witan_zalloc(self->allocator, it->names, sizeof *out->class_names);
-    if (out->class_names == NULL) {
+    char **names = witan_zalloc(self->allocator, it->names, sizeof *names);
+    if (names == NULL) {
         return no_memory(self);
+    }
+    if (it->element == TOKEN) {
+        out->token_names = names;
+    } else {
+        out->class_names = names;
     }
     for (size_t c = 0; c < it->names; c++) {
         uint8_t length;
@@ -231,13 +287,16 @@ read_names(reader *self, const header *it, witan_dataset *out)
         if (!name_is_plain(self->bytes, length)) {
             return refuse(self, "control characters in a class's name");
         }
-        out->class_names[c] = witan_zalloc(self->allocator, (size_t)length + 1, 1);
-        if (out->class_names[c] == NULL) {
+        names[c] = witan_zalloc(self->allocator, (size_t)length + 1, 1);
+        if (names[c] == NULL) {
             return no_memory(self);
         }
-        take(self, out->class_names[c], length);
+        take(self, names[c], length);
+        if (it->element == TOKEN && memchr(names[c], '\0', length) != NULL) {
+            return refuse(self, "a zero byte in a token's name");
+        }
     }
-    return WITAN_OK;
+    return it->element == TOKEN ? check_vocabulary(self, names, it->names) : WITAN_OK;
 }
 
 /* Every number that will be gathered is finite, for bytes at the ends of their range;
@@ -260,11 +319,38 @@ is_finite(const witan_dataset *set)
 }
 
 static witan_status
+read_windows(reader *self, witan_dataset *out)
+{
+    size_t window = out->length + 1;
+    out->token_count = out->samples * window;
+    out->tokens = witan_alloc(self->allocator, out->token_count, sizeof *out->tokens);
+    out->starts = witan_alloc(self->allocator, out->samples, sizeof *out->starts);
+    if (out->tokens == NULL || out->starts == NULL) {
+        return no_memory(self);
+    }
+    for (size_t i = 0; i < out->token_count; i++) {
+        uint16_t token;
+        take(self, &token, sizeof token);
+        if (token >= out->vocabulary) {
+            return refuse(self, "a token beyond the vocabulary");
+        }
+        out->tokens[i] = token;
+    }
+    for (size_t i = 0; i < out->samples; i++) {
+        out->starts[i] = (uint32_t)(i * window);
+    }
+    return WITAN_OK;
+}
+
+static witan_status
 read_numbers(reader *self, const header *it, witan_dataset *out)
 {
     size_t count = out->samples * witan_dataset_features(out);
     if (self->left != numbers_size(it)) {
         return refuse(self, "longer than its header says");
+    }
+    if (it->element == TOKEN) {
+        return read_windows(self, out);
     }
     out->scale = witan_alloc(self->allocator, it->scales, sizeof *out->scale);
     out->shift = witan_alloc(self->allocator, it->scales, sizeof *out->shift);
@@ -299,6 +385,11 @@ witan_package_read(witan_dataset *out, const uint8_t *bytes, size_t size,
         .classes = it.classes,
         .scales = it.scales,
     };
+    if (it.element == TOKEN) {
+        out->width = out->length = it.width - 1;
+        out->vocabulary = it.classes;
+        out->classes = 0;
+    }
     witan_status status = read_names(&self, &it, out);
     if (status == WITAN_OK) {
         status = read_numbers(&self, &it, out);

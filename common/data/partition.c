@@ -20,6 +20,7 @@ witan_partition_kind_name(witan_partition_kind kind)
         [WITAN_PARTITION_SHARDS] = "shards",
         [WITAN_PARTITION_QUANTITY] = "quantity",
         [WITAN_PARTITION_FILE] = "file",
+        [WITAN_PARTITION_NATURAL] = "natural",
     };
     return names[kind];
 }
@@ -82,6 +83,7 @@ check_kind(const witan_partition_config *config, witan_diag *diag)
         }
         break;
     case WITAN_PARTITION_IID:
+    case WITAN_PARTITION_NATURAL:
         break;
     }
     return WITAN_OK;

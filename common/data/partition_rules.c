@@ -1,6 +1,7 @@
 #include "data/partition_rules.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void
@@ -485,6 +486,92 @@ deal_shards(witan_deal *self)
     return WITAN_OK;
 }
 
+/* A class and its rows. */
+typedef struct whole {
+    size_t rows;
+    uint32_t class;
+} whole;
+
+/* More rows first, then lower class. */
+static int
+compare_wholes(const void *left, const void *right)
+{
+    const whole *a = left;
+    const whole *b = right;
+    if (a->rows != b->rows) {
+        return a->rows > b->rows ? -1 : 1;
+    }
+    return a->class < b->class ? -1 : 1;
+}
+
+/* Whether client a holds fewer rows than b, or as many and is the lower. */
+static bool
+is_shorter(const witan_deal *self, uint32_t a, uint32_t b)
+{
+    return self->sizes[a] < self->sizes[b] ||
+           (self->sizes[a] == self->sizes[b] && a < b);
+}
+
+/* The first of the heap has got rows: it sinks to where it belongs. */
+static void
+sink(const witan_deal *self, uint32_t *heap, size_t clients)
+{
+    size_t at = 0;
+    for (size_t child = 1; child < clients; child = 2 * at + 1) {
+        if (child + 1 < clients && is_shorter(self, heap[child + 1], heap[child])) {
+            child++;
+        }
+        if (!is_shorter(self, heap[child], heap[at])) {
+            break;
+        }
+        uint32_t swap = heap[at];
+        heap[at] = heap[child];
+        heap[child] = swap;
+        at = child;
+    }
+}
+
+static witan_status
+deal_natural(witan_deal *self)
+{
+    size_t clients = self->config->clients, count = 0;
+    witan_status status = WITAN_E_MEMORY;
+    whole *wholes = witan_alloc(self->allocator, self->classes, sizeof *wholes);
+    uint32_t *heap = witan_alloc(self->allocator, clients, sizeof *heap);
+    if (wholes == NULL || heap == NULL) {
+        goto out;
+    }
+    for (size_t c = 0; c < self->classes; c++) {
+        size_t rows = self->class_start[c + 1] - self->class_start[c];
+        if (rows > 0) {
+            wholes[count++] = (whole){rows, (uint32_t)c};
+        }
+    }
+    if (count < clients) {
+        status = witan_diag_fail(self->diag, WITAN_E_CONFIG,
+                                 "%zu classes or groups cannot be dealt whole to %zu "
+                                 "clients: lower clients or choose another "
+                                 "data.partition.key",
+                                 count, clients);
+        goto out;
+    }
+    qsort(wholes, count, sizeof *wholes, compare_wholes);
+    for (size_t n = 0; n < clients; n++) {
+        heap[n] = (uint32_t)n;
+    }
+    for (size_t i = 0; i < count; i++) {
+        size_t c = wholes[i].class;
+        give_run(self, self->by_class, self->class_start[c], self->class_start[c + 1],
+                 heap[0]);
+        sink(self, heap, clients);
+    }
+    status = WITAN_OK;
+out:
+    witan_free(self->allocator, heap);
+    witan_free(self->allocator, wholes);
+    return status;
+}
+
 witan_status
 witan_deal_run(witan_deal *self)
 {
@@ -495,6 +582,7 @@ witan_deal_run(witan_deal *self)
         [WITAN_PARTITION_LABELS] = deal_labels,
         [WITAN_PARTITION_SHARDS] = deal_shards,
         [WITAN_PARTITION_QUANTITY] = deal_quantity,
+        [WITAN_PARTITION_NATURAL] = deal_natural,
     };
     witan_status status = rules[self->config->kind](self);
     if (status != WITAN_OK) {

@@ -45,6 +45,10 @@ void witan_stream_close(witan_stream *self);
 /* Exactly `size` bytes. Errors: E_DATA (ends early, bad compression), E_IO. */
 WITAN_NODISCARD witan_status witan_stream_read(witan_stream *self, void *out,
                                                size_t size, witan_diag *diag);
+/* Up to `size` bytes, fewer only at the end: for text, which has no header. */
+WITAN_NODISCARD witan_status witan_stream_some(witan_stream *self, void *out,
+                                               size_t size, size_t *got,
+                                               witan_diag *diag);
 /* Errors: E_DATA when bytes are left, or when a checksum of the container is wrong. */
 WITAN_NODISCARD witan_status witan_stream_end(witan_stream *self, witan_diag *diag);
 /* Errors: E_DATA when `size` more bytes cannot be in the file. */
@@ -124,6 +128,22 @@ WITAN_NODISCARD witan_status witan_csv_read(witan_dataset *train_set,
                                             witan_stream *train, witan_stream *test,
                                             const witan_data_source *source,
                                             witan_diag *diag);
+
+/* Offset of the first byte that is not UTF-8; `size` when there is none. */
+size_t witan_text_check(const char *text, size_t size);
+/* Cuts checked text: *tokens = its tokens, at most `most`; returns the offset behind
+ * the last of them. */
+size_t witan_text_scan(witan_text_unit unit, const char *text, size_t size, size_t most,
+                       size_t *tokens);
+/* Text files to windows; source->path "" is tiny Shakespeare. `valid` may be NULL. The
+ * caller frees the sets on failure. */
+WITAN_NODISCARD witan_status witan_text_load(witan_dataset *train, witan_dataset *valid,
+                                             witan_dataset *test,
+                                             const witan_data_source *source,
+                                             const witan_allocator *allocator,
+                                             witan_diag *diag);
+/* Whether there is a text file in the directory, or in a folder of it. */
+bool witan_text_is_there(const char *directory);
 
 /* Which of `samples` rows are held out: mask [samples] of 0 and 1, owned by the caller;
  * round(test_fraction * samples) ones, at least one and never all, drawn from

@@ -245,6 +245,13 @@ pull(witan_stream *self, uint8_t *out, size_t size, size_t *got, witan_diag *dia
 }
 
 witan_status
+witan_stream_some(witan_stream *self, void *out, size_t size, size_t *got,
+                  witan_diag *diag)
+{
+    return pull(self, out, size, got, diag);
+}
+
+witan_status
 witan_stream_read(witan_stream *self, void *out, size_t size, witan_diag *diag)
 {
     size_t got;
