@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "report/facts.h"
 #include "setup/model_file.h"
 #include "sim/simulation_private.h"
 
@@ -185,6 +186,12 @@ witan_simulation_summary(witan_text *out, const witan_run_record *run, bool one_
     add_statistic(out, "own_before_distill", last == NULL ? &none : &last->own_before);
     add_statistic(out, "global_before_distill",
                   last == NULL ? &none : &last->global_before);
+    if (run->text) {
+        witan_text_format(out, ",\n  \"perplexity\": {\"own\":");
+        witan_text_json_number(out, witan_perplexity(run, true, false));
+        add_number(out, "global", witan_perplexity(run, false, false));
+        witan_text_format(out, "}");
+    }
     if (run->reference_own != NULL) {
         add_statistic(out, "reference_own", &run->reference_own_statistic);
         add_statistic(out, "reference_global", &run->reference_global_statistic);

@@ -362,6 +362,7 @@ fill_record(witan_simulation *self)
     record->data_summary = self->world.summary;
     record->partition = self->partition_rule;
     record->exchange = what_travels(self->world.strategy);
+    record->text = self->world.train.length != 0;
     record->models_saved = self->config->save.models;
     record->seed = self->config->seed;
     record->clients = self->seats;

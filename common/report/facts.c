@@ -31,6 +31,23 @@ witan_global_after(const witan_run_record *run, size_t client)
 }
 
 double
+witan_perplexity(const witan_run_record *run, bool own, bool before)
+{
+    double sum = 0.0;
+    size_t count = 0;
+    for (size_t n = 0; run->last != NULL && n < run->clients; n++) {
+        const witan_client_record *it = &run->last[n];
+        double loss = own ? (before ? it->own_before.loss : it->own_after.loss)
+                          : (before ? it->global_before.loss : it->global_after.loss);
+        if (isfinite(loss)) {
+            sum += exp(loss);
+            count++;
+        }
+    }
+    return count == 0 ? (double)NAN : sum / (double)count;
+}
+
+double
 witan_gain_own(const witan_run_record *run, size_t client)
 {
     if (run->reference_own == NULL) {

@@ -50,6 +50,10 @@ typedef struct witan_result {
 } witan_result;
 witan_result witan_result_of(const witan_run_record *run);
 
+/* exp(loss in nats) of the next token, mean over clients of the last evaluated round;
+ * NaN when nobody has one. */
+double witan_perplexity(const witan_run_record *run, bool own, bool before);
+
 /* Own accuracy after distillation minus the reference; NaN when either is missing. */
 double witan_gain_own(const witan_run_record *run, size_t client);
 double witan_gain_global(const witan_run_record *run, size_t client);

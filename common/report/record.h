@@ -74,6 +74,7 @@ typedef struct witan_run_record {
     const char *data_summary; /* "3823 train, 1797 test, 8x8x1, 10 classes" */
     const char *partition;    /* "dirichlet, alpha 0.3" */
     witan_run_exchange exchange;
+    bool text; /* rows are windows of tokens: losses are told as perplexities too */
     bool models_saved;
     uint64_t seed;
     size_t clients, rounds_planned, rounds_done, classes, transfer_rows, threads;

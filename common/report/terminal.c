@@ -187,6 +187,23 @@ add_statistics(witan_text *out, const witan_run_record *run,
     }
 }
 
+/* What language models are compared by. */
+static void
+add_perplexity(witan_text *out, const witan_run_record *run,
+               const witan_terminal *terminal)
+{
+    char line[160];
+    if (!run->text || !isfinite(witan_perplexity(run, false, false))) {
+        return;
+    }
+    (void)snprintf(line, sizeof line, "%-*s %6.2f own mix, %.2f global test",
+                   (int)NAME_COLUMNS, "perplexity, mean",
+                   witan_perplexity(run, true, false),
+                   witan_perplexity(run, false, false));
+    witan_text_add(out, "\n", 1);
+    witan_line_paint(out, terminal, WITAN_BOLD, line);
+}
+
 static void
 add_gained(witan_text *out, const witan_run_record *run, const witan_terminal *terminal)
 {
@@ -271,6 +288,11 @@ add_words(witan_text *out, const witan_run_record *run, const witan_terminal *te
         out, terminal,
         "sd, worst, low10%: spread over clients, the lowest client, the lowest "
         "tenth.");
+    if (run->text) {
+        witan_line_word(out, terminal,
+                        "accuracy: share of positions whose likeliest next token is "
+                        "right; perplexity: exp of the mean loss, lower is better.");
+    }
     if (witan_has_reference(run)) {
         witan_line_word(
             out, terminal,
@@ -354,6 +376,7 @@ witan_report_table(witan_text *out, const witan_run_record *run,
         witan_line_wrap(out, headline.data, 0, 0, terminal->unicode);
         witan_text_add(out, "\n\n", 2);
         add_statistics(out, run, terminal);
+        add_perplexity(out, run, terminal);
         add_gained(out, run, terminal);
         add_kinds(out, run, &kinds, terminal);
         add_words(out, run, terminal);
