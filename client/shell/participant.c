@@ -228,7 +228,7 @@ save(node_model *base, node_model_state *out, witan_diag *diag)
         WITAN_TRY(answer(self, self->it->save(self->it->context, &bytes, &size), "save",
                          diag));
     }
-    *out = (node_model_state){WITAN_TENSOR_U8, bytes, size, 0};
+    *out = (node_model_state){.type = WITAN_TENSOR_U8, .data = bytes, .count = size};
     return WITAN_OK;
 }
 
