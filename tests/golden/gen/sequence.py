@@ -165,6 +165,7 @@ def top_losses():
         save("loss", np.array([loss.item(), temp]), "f8")
 
 
-OUT.mkdir(parents=True, exist_ok=True)
-models()
-top_losses()
+if __name__ == "__main__":
+    OUT.mkdir(parents=True, exist_ok=True)
+    models()
+    top_losses()
