@@ -28,16 +28,19 @@ static struct {
 } args;
 
 static const char help[] =
-    "usage: witan data info [PATH] [--format FORMAT] [--label COLUMN] [--json]\n"
+    "usage: witan data info [PATH] [--format FORMAT] [--label COLUMN]\n"
+    "                       [--set PATH=VALUE]... [--json]\n"
     "       witan data split [EXPERIMENT.json] [--set PATH=VALUE]... [--out DIR] "
     "[--json]\n\n"
-    "info   tells what a data set is: rows, shape, classes, values, digest. "
-    "Without\n"
-    "       PATH it looks at the handwritten digits inside the program.\n"
+    "info   tells what a data set is: rows, shape, classes, values, digest; of text "
+    "its\n"
+    "       tokens, windows and groups. Without PATH it looks at the handwritten "
+    "digits\n"
+    "       inside the program, with --format text at tiny Shakespeare.\n"
     "split  deals the training rows of an experiment to its clients, as `witan "
     "sim`\n"
     "       would, and shows who holds how many rows of which class.\n\n"
-    "  --format FORMAT     auto, embedded, idx, cifar10, npy, npz or csv\n"
+    "  --format FORMAT     auto, embedded, idx, cifar10, npy, npz, csv or text\n"
     "  --label COLUMN      CSV: name of the label column (default: the last)\n"
     "  --set PATH=VALUE    override one setting; may be given again\n"
     "  --out DIR           save the split as index files; without it, only look\n"
@@ -45,6 +48,7 @@ static const char help[] =
     "Examples:\n"
     "  witan data info\n"
     "  witan data info patients.csv --label outcome\n"
+    "  witan data info --format text --set data.text.group=speaker\n"
     "  witan data split --set clients=20 --set data.partition.alpha=0.1\n"
     "  witan data split exp.json --out split\n"
     "  witan sim exp.json --set data.partition.key=file "
@@ -65,11 +69,12 @@ add_name(witan_text *out, const char *name)
 /* --- info ------------------------------------------------------------------------- */
 
 typedef struct facts {
-    const witan_dataset *train, *test;
+    const witan_dataset *train, *test, *valid;
     const witan_data_source *source;
     witan_data_format format;
     double lowest, highest; /* raw values of both sets */
-    uint32_t *counts;       /* [2, classes] of train and test, owned */
+    uint32_t *counts;       /* [3, classes] of train, test and valid, owned */
+    double unknown;         /* text: share of <unk> among the tokens of the test part */
 } facts;
 
 static void
@@ -83,20 +88,35 @@ widen_range(facts *self, const witan_dataset *set)
     }
 }
 
+static void
+count_unknown(facts *self)
+{
+    size_t unknown = 0;
+    for (size_t t = 0; t < self->test->token_count; t++) {
+        unknown += self->test->tokens[t] == 0;
+    }
+    self->unknown = (double)unknown / (double)self->test->token_count;
+}
+
 static witan_status
 gather_facts(facts *self)
 {
-    const witan_dataset *sets[2] = {self->train, self->test};
+    const witan_dataset *sets[3] = {self->train, self->test, self->valid};
     size_t classes = self->train->classes;
     self->counts =
-        witan_zalloc(witan_allocator_default(), 2 * classes, sizeof *self->counts);
+        witan_zalloc(witan_allocator_default(), 3 * classes, sizeof *self->counts);
     if (self->counts == NULL) {
         return WITAN_E_MEMORY;
     }
     self->lowest = 1.0 / 0.0;
     self->highest = -1.0 / 0.0;
-    for (size_t s = 0; s < 2; s++) {
-        widen_range(self, sets[s]);
+    if (self->format == WITAN_DATA_TEXT) {
+        count_unknown(self);
+    }
+    for (size_t s = 0; s < 3; s++) {
+        if (self->format != WITAN_DATA_TEXT) {
+            widen_range(self, sets[s]);
+        }
         for (size_t i = 0; i < sets[s]->samples && sets[s]->labels != NULL; i++) {
             self->counts[s * classes + sets[s]->labels[i]]++;
         }
@@ -128,10 +148,15 @@ static void
 show_classes(witan_text *out, const facts *self)
 {
     size_t classes = self->train->classes;
-    witan_text_format(out, "\n%9s %9s  class\n", "train", "test");
+    bool text = self->format == WITAN_DATA_TEXT;
+    witan_text_format(out, "\n%9s %9s%s  %s\n", "train", "test",
+                      text ? "     valid" : "", text ? "group" : "class");
     for (size_t c = 0; c < classes && c < CLASSES_SHOWN; c++) {
-        witan_text_format(out, "%9u %9u  %zu", self->counts[c],
-                          self->counts[classes + c], c);
+        witan_text_format(out, "%9u %9u", self->counts[c], self->counts[classes + c]);
+        if (text) {
+            witan_text_format(out, " %9u", self->counts[2 * classes + c]);
+        }
+        witan_text_format(out, "  %zu", c);
         if (self->train->class_names != NULL) {
             witan_text_format(out, " ");
             add_name(out, self->train->class_names[c]);
@@ -139,19 +164,38 @@ show_classes(witan_text *out, const facts *self)
         witan_text_format(out, "\n");
     }
     if (classes > CLASSES_SHOWN) {
-        witan_text_format(out, "and %zu classes more; --json lists all\n",
-                          classes - CLASSES_SHOWN);
+        witan_text_format(out, "and %zu %s more; --json lists all\n",
+                          classes - CLASSES_SHOWN, text ? "groups" : "classes");
     }
 }
 
+static size_t
+tokens_of(const witan_dataset *set)
+{
+    return set->samples * witan_dataset_positions(set);
+}
+
 static void
-show_facts(witan_text *out, const facts *self)
+show_text(witan_text *out, const facts *self)
 {
     const witan_dataset *set = self->train;
-    char line[1024];
-    char hex[WITAN_DIGEST_HEX_SIZE];
-    witan_data_describe(line, sizeof line, self->source, self->train, self->test);
-    add_name(out, line);
+    const char *unit =
+        self->source->text.unit == WITAN_TEXT_WORD ? "words" : "characters";
+    witan_text_format(out,
+                      "\n\nformat    text, windows of %zu tokens and the next one\n"
+                      "rows      %zu train, %zu test, %zu valid\n"
+                      "tokens    %zu train, %zu test, %zu valid\n"
+                      "vocabulary %zu %s; %.2f %% of the test part are <unk>",
+                      set->length, set->samples, self->test->samples,
+                      self->valid->samples, tokens_of(set), tokens_of(self->test),
+                      tokens_of(self->valid), set->vocabulary, unit,
+                      100.0 * self->unknown);
+}
+
+static void
+show_values(witan_text *out, const facts *self)
+{
+    const witan_dataset *set = self->train;
     witan_text_format(out, "\n\nformat    %s, %s from %g to %g\n",
                       witan_data_format_name(self->format),
                       set->bytes != NULL ? "bytes" : "numbers", self->lowest,
@@ -163,10 +207,24 @@ show_facts(witan_text *out, const facts *self)
     if (set->scales > SCALES_SHOWN) {
         witan_text_format(out, ", ... of %zu columns", set->scales);
     }
+}
+
+static void
+show_facts(witan_text *out, const facts *self)
+{
+    char line[1024];
+    char hex[WITAN_DIGEST_HEX_SIZE];
+    witan_data_describe(line, sizeof line, self->source, self->train, self->test);
+    add_name(out, line);
+    (self->format == WITAN_DATA_TEXT ? show_text : show_values)(out, self);
     digest_of(self->train, hex);
     witan_text_format(out, "\ndigest    train %s\n", hex);
     digest_of(self->test, hex);
     witan_text_format(out, "          test  %s\n", hex);
+    if (self->format == WITAN_DATA_TEXT) {
+        digest_of(self->valid, hex);
+        witan_text_format(out, "          valid %s\n", hex);
+    }
     show_classes(out, self);
 }
 
@@ -193,6 +251,37 @@ add_scales(witan_text *out, const char *key, const witan_dataset *set,
 }
 
 static void
+write_text(witan_text *out, const facts *self)
+{
+    const witan_dataset *set = self->train;
+    char hex[WITAN_DIGEST_HEX_SIZE];
+    witan_text_format(
+        out,
+        ",\n  \"valid\": %zu,\n  \"window\": %zu,\n  \"unit\": \"%s\",\n"
+        "  \"vocabulary\": %zu,\n  \"tokens\": [%zu, %zu, %zu],\n  \"unknown\": ",
+        self->valid->samples, set->length,
+        self->source->text.unit == WITAN_TEXT_WORD ? "word" : "character",
+        set->vocabulary, tokens_of(set), tokens_of(self->test), tokens_of(self->valid));
+    witan_text_json_number(out, self->unknown);
+    add_counts(out, "valid_classes", self->counts + 2 * set->classes, set->classes);
+    digest_of(self->valid, hex);
+    witan_text_format(out, ",\n  \"valid_digest\": \"%s\"", hex);
+}
+
+static void
+write_values(witan_text *out, const facts *self)
+{
+    const witan_dataset *set = self->train;
+    witan_text_format(out, ",\n  \"bytes\": %s,\n  \"lowest\": ",
+                      set->bytes != NULL ? "true" : "false");
+    witan_text_json_number(out, self->lowest);
+    witan_text_format(out, ",\n  \"highest\": ");
+    witan_text_json_number(out, self->highest);
+    add_scales(out, "mean", set, mean_of);
+    add_scales(out, "sd", set, deviation_of);
+}
+
+static void
 write_facts(witan_text *out, const facts *self)
 {
     const witan_dataset *set = self->train;
@@ -201,16 +290,10 @@ write_facts(witan_text *out, const facts *self)
     witan_text_json_string(out, self->source->path);
     witan_text_format(out,
                       ",\n  \"format\": \"%s\",\n  \"train\": %zu,\n  \"test\": %zu,\n"
-                      "  \"shape\": [%zu, %zu, %zu],\n  \"bytes\": %s",
+                      "  \"shape\": [%zu, %zu, %zu]",
                       witan_data_format_name(self->format), set->samples,
-                      self->test->samples, set->height, set->width, set->channels,
-                      set->bytes != NULL ? "true" : "false");
-    witan_text_format(out, ",\n  \"lowest\": ");
-    witan_text_json_number(out, self->lowest);
-    witan_text_format(out, ",\n  \"highest\": ");
-    witan_text_json_number(out, self->highest);
-    add_scales(out, "mean", set, mean_of);
-    add_scales(out, "sd", set, deviation_of);
+                      self->test->samples, set->height, set->width, set->channels);
+    (self->format == WITAN_DATA_TEXT ? write_text : write_values)(out, self);
     witan_text_format(out, ",\n  \"classes\": %zu", set->classes);
     if (set->class_names != NULL) {
         witan_text_format(out, ",\n  \"class_names\": [");
@@ -230,7 +313,7 @@ write_facts(witan_text *out, const facts *self)
 
 /* The defaults of an experiment with this data set. */
 static witan_status
-set_source(witan_config *config, witan_diag *diag)
+set_source(witan_config *config, const witan_allocator *allocator, witan_diag *diag)
 {
     if (args.source != NULL) {
         if (strlen(args.source) >= sizeof config->data.path) {
@@ -257,6 +340,9 @@ set_source(witan_config *config, witan_diag *diag)
             break;
         }
     }
+    for (size_t i = 0; i < args.assignments.count; i++) {
+        WITAN_TRY(witan_config_set(config, args.assignments.items[i], allocator, diag));
+    }
     return WITAN_OK;
 }
 
@@ -265,20 +351,20 @@ info(witan_diag *diag)
 {
     const witan_allocator *allocator = witan_allocator_default();
     witan_config config;
-    witan_dataset train = {0}, test = {0};
+    witan_dataset train = {0}, test = {0}, valid = {0};
     witan_data_source source;
-    facts found = {.train = &train, .test = &test, .source = &source};
+    facts found = {.train = &train, .test = &test, .valid = &valid, .source = &source};
     witan_text text;
     witan_text_init(&text, allocator, OUTPUT_BYTES_MAX);
     WITAN_TRY(witan_config_init(&config, allocator));
-    witan_status status = set_source(&config, diag);
+    witan_status status = set_source(&config, allocator, diag);
     if (status == WITAN_OK) {
         witan_setup_source(&source, &config);
         source.standardise = true;
         status = witan_data_recognise(&found.format, &source, diag);
     }
     if (status == WITAN_OK) {
-        status = witan_data_load(&train, &test, &source, allocator, diag);
+        status = witan_data_load_parts(&train, &valid, &test, &source, allocator, diag);
     }
     if (status == WITAN_OK) {
         status = gather_facts(&found);
@@ -289,6 +375,7 @@ info(witan_diag *diag)
     }
     witan_text_fini(&text);
     witan_free(allocator, found.counts);
+    witan_dataset_fini(&valid, allocator);
     witan_dataset_fini(&test, allocator);
     witan_dataset_fini(&train, allocator);
     witan_config_fini(&config, allocator);
@@ -369,6 +456,10 @@ show_rule(witan_text *out, const split *self)
         witan_text_format(out, " ");
         add_name(out, rule->path);
         break;
+    case WITAN_PARTITION_NATURAL:
+        witan_text_format(out, ", %zu %s", self->train.classes,
+                          self->train.length > 0 ? "groups" : "classes");
+        break;
     case WITAN_PARTITION_IID:
         break;
     }
@@ -401,9 +492,11 @@ count_width(const uint32_t *counts, size_t count)
 
 /* One client's class counts, or what matters of them where they do not fit. */
 static void
-show_counts(witan_text *out, const uint32_t *counts, size_t classes, size_t rows,
-            int width)
+show_counts(witan_text *out, const uint32_t *counts, const witan_dataset *set,
+            size_t rows, int width)
 {
+    size_t classes = set->classes;
+    bool text = set->length > 0;
     size_t held = 0, largest = 0;
     for (size_t c = 0; c < classes; c++) {
         held += counts[c] > 0;
@@ -413,8 +506,14 @@ show_counts(witan_text *out, const uint32_t *counts, size_t classes, size_t rows
         }
     }
     if (width == 0) {
-        witan_text_format(out, "  %zu of %zu classes, %.0f %% class %zu", held, classes,
-                          100.0 * counts[largest] / (double)rows, largest);
+        witan_text_format(out, "  %zu of %zu %s, %.0f %% ", held, classes,
+                          text ? "groups" : "classes",
+                          100.0 * counts[largest] / (double)rows);
+        if (text) {
+            add_name(out, set->class_names[largest]);
+        } else {
+            witan_text_format(out, "class %zu", largest);
+        }
     }
     witan_text_format(out, "\n");
 }
@@ -431,15 +530,17 @@ show_clients(witan_text *out, const split *self)
         width = 0;
     }
     witan_text_format(out, "\nclient   train    test  %s",
-                      width > 0 ? "training rows by class\n                       "
-                                : "\n");
+                      width == 0 ? "\n"
+                      : self->train.length > 0
+                          ? "training rows by group\n                       "
+                          : "training rows by class\n                       ");
     for (size_t c = 0; c < classes && width > 0; c++) {
         witan_text_format(out, "%*zu%s", width, c, c + 1 == classes ? "\n" : "");
     }
     for (size_t n = 0; n < p->clients && n < CLIENTS_SHOWN; n++) {
         witan_text_format(out, "%6zu %7zu %7zu ", n, p->train[n].count,
                           p->test[n].count);
-        show_counts(out, self->histogram + n * classes, classes, p->train[n].count,
+        show_counts(out, self->histogram + n * classes, &self->train, p->train[n].count,
                     width);
     }
     if (p->clients > CLIENTS_SHOWN) {
@@ -512,6 +613,7 @@ run_split(witan_diag *diag)
 static const witan_option info_options[] = {
     {.name = "format", .kind = WITAN_OPTION_TEXT, .value = &args.format},
     {.name = "label", .kind = WITAN_OPTION_TEXT, .value = &args.label},
+    {.name = "set", .kind = WITAN_OPTION_TEXTS, .value = &args.assignments},
     WITAN_OPTION_JSON(&args.json),
 };
 

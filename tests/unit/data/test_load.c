@@ -79,11 +79,11 @@ static void
 formats_have_names(void)
 {
     static const char *const names[] = {"auto", "embedded", "idx", "cifar10",
-                                        "npy",  "npz",      "csv"};
-    for (int f = 0; f < 7; f++) {
+                                        "npy",  "npz",      "csv", "text"};
+    for (int f = 0; f < 8; f++) {
         CHECK_STRING(witan_data_format_name((witan_data_format)f), names[f]);
     }
-    CHECK(witan_data_format_name((witan_data_format)7) == NULL);
+    CHECK(witan_data_format_name((witan_data_format)8) == NULL);
 }
 
 static witan_status
@@ -115,22 +115,32 @@ sets_are_recognised_by_content(void)
     const char *directory = fresh_directory();
     witan_test_write(in_directory(directory, "a.npz"), "", 0);
     witan_test_write(in_directory(directory, "b.csv"), "", 0);
-    witan_test_write(in_directory(directory, "c.txt"), "", 0);
+    witan_test_write(in_directory(directory, "c.md"), "", 0);
     CHECK_STATUS(recognise(in_directory(directory, "a.npz"), WITAN_DATA_AUTO, &found),
                  WITAN_OK);
     CHECK(found == WITAN_DATA_NPZ);
     CHECK_STATUS(recognise(in_directory(directory, "b.csv"), WITAN_DATA_AUTO, &found),
                  WITAN_OK);
     CHECK(found == WITAN_DATA_CSV);
-    CHECK_STATUS(recognise(in_directory(directory, "c.txt"), WITAN_DATA_AUTO, &found),
+    CHECK_STATUS(recognise(in_directory(directory, "c.md"), WITAN_DATA_AUTO, &found),
                  WITAN_E_DATA);
-    CHECK_CONTAINS(last.message, "c.txt");
+    CHECK_CONTAINS(last.message, "c.md");
     CHECK_STATUS(recognise(directory, WITAN_DATA_AUTO, &found), WITAN_E_DATA);
     CHECK_CONTAINS(last.message, "train-images-idx3-ubyte[.gz]");
     CHECK_CONTAINS(last.message, "data_batch_1.bin");
     CHECK_CONTAINS(last.message, "x_train.npy");
     CHECK_CONTAINS(last.message, "train.csv");
     CHECK_CONTAINS(last.message, ".npz");
+    CHECK_CONTAINS(last.message, ".txt");
+    witan_test_write(in_directory(directory, "d.txt.gz"), "", 0);
+    CHECK_STATUS(
+        recognise(in_directory(directory, "d.txt.gz"), WITAN_DATA_AUTO, &found),
+        WITAN_OK);
+    CHECK(found == WITAN_DATA_TEXT);
+    CHECK_STATUS(recognise(directory, WITAN_DATA_AUTO, &found), WITAN_OK);
+    CHECK(found == WITAN_DATA_TEXT);
+    CHECK_STATUS(recognise("", WITAN_DATA_TEXT, &found), WITAN_OK);
+    CHECK(found == WITAN_DATA_TEXT);
     CHECK_STATUS(recognise(in_directory(directory, "none"), WITAN_DATA_AUTO, &found),
                  WITAN_E_IO);
     CHECK_CONTAINS(last.message, "No such file");

@@ -36,8 +36,12 @@ make(size_t height, size_t width, size_t channels, bool bytes, bool named)
 {
     static const char *const names[] = {"cat", "", "caf\xC3\xA9 \xE2\x82\xAC"};
     const witan_allocator *heap = witan_allocator_default();
-    witan_dataset self = {9,    height, width, channels, 3,    NULL,
-                          NULL, NULL,   NULL,  channels, NULL, NULL};
+    witan_dataset self = {.samples = 9,
+                          .height = height,
+                          .width = width,
+                          .channels = channels,
+                          .classes = 3,
+                          .scales = channels};
     size_t count = 9 * height * width * channels;
     if (bytes) {
         self.bytes = witan_alloc(heap, count, 1);
@@ -259,7 +263,8 @@ headers_that_lie_are_refused(void)
         const char *part;
     } lies[] = {
         {ELEMENT, 0, "unknown type"},
-        {ELEMENT, 2, "unknown type"},
+        {ELEMENT, 2, "windows or a vocabulary"},
+        {ELEMENT, 3, "unknown type"},
         {ELEMENT, 4, "shorter"},
         {HEIGHT, 0, "impossible shape"},
         {WIDTH, 0, "impossible shape"},
