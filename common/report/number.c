@@ -94,3 +94,69 @@ witan_shown_clock(double seconds)
     }
     return self;
 }
+
+/* "1.0e+09" -> "1.0e9", "2e-09" -> "2e-9". */
+static witan_shown
+shorten_exponent(witan_shown self)
+{
+    char *from = strchr(self.text, 'e');
+    if (from != NULL) {
+        char *to = ++from;
+        from += *from == '+' ? 1 : 0;
+        if (*from == '-') {
+            to++;
+            from++;
+        }
+        from += strspn(from, "0");
+        memmove(to, *from == '\0' ? "0" : from, strlen(from) + 1);
+    }
+    return self;
+}
+
+witan_shown
+witan_shown_real(double value, int decimals)
+{
+    witan_shown self;
+    if (!isfinite(value)) {
+        return dash;
+    }
+    if (fabs(value) >= 1e6) {
+        (void)snprintf(self.text, sizeof self.text, "%.1e", value);
+        return shorten_exponent(self);
+    }
+    (void)snprintf(self.text, sizeof self.text, "%.*f", decimals, value);
+    return self.text[0] == '-' && strspn(self.text, "-0.") == strlen(self.text)
+               ? witan_shown_real(0.0, decimals)
+               : self;
+}
+
+witan_shown
+witan_shown_bits(double bits)
+{
+    return witan_shown_real(bits, fabs(bits) < 99.95 ? 1 : 0);
+}
+
+witan_shown
+witan_shown_probability(double p)
+{
+    witan_shown self;
+    if (!(p >= 0.0 && p <= 1.0)) {
+        return dash;
+    }
+    if (p >= 0.0005 || p == 0.0) {
+        return witan_shown_real(p, p == 0.0 ? 0 : 3);
+    }
+    (void)snprintf(self.text, sizeof self.text, "%.0e", p);
+    return shorten_exponent(self);
+}
+
+witan_shown
+witan_shown_count(double count)
+{
+    witan_shown self;
+    if (!isfinite(count) || count < 0.0) {
+        return dash;
+    }
+    (void)snprintf(self.text, sizeof self.text, count < 1e7 ? "%.0f" : "%.1e", count);
+    return shorten_exponent(self);
+}

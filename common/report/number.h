@@ -21,5 +21,13 @@ witan_shown witan_shown_bytes(double bytes);
 witan_shown witan_shown_seconds(double seconds);
 /* "0:14", "12:03", "1:02:03": what is left of a run. */
 witan_shown witan_shown_clock(double seconds);
+/* "1.5", above 100 "144": exposure in bits. */
+witan_shown witan_shown_bits(double bits);
+/* "0.031", "2e-9": a probability. */
+witan_shown witan_shown_probability(double p);
+/* "2.94" with so many decimals, from a million on "2.9e6". */
+witan_shown witan_shown_real(double value, int decimals);
+/* "111111", from ten millions on "1.0e9". */
+witan_shown witan_shown_count(double count);
 
 #endif

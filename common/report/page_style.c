@@ -63,13 +63,16 @@ static const char *const style[] = {
     ".k2{stroke:var(--k2);color:var(--k2)}.k3{stroke:var(--k3);color:var(--k3)}"
     ".k4{stroke:var(--k4);color:var(--k4)}.k5{stroke:var(--k5);color:var(--k5)}"
     ".k6{stroke:var(--k6);color:var(--k6)}.k7{stroke:var(--k7);color:var(--k7)}"
-    ".bar{fill:currentColor;stroke:none}\n",
+    ".bar,.mark{fill:currentColor;stroke:none}"
+    ".whisker{stroke-width:1.6;fill:none}"
+    ".d1{stroke-dasharray:7 3}.d2{stroke-dasharray:2 3}.d3{stroke-dasharray:8 3 2 3}\n",
     ".legend{display:flex;flex-wrap:wrap;gap:4px 18px;padding:0;margin:6px 0 12px;"
     "list-style:none;font-size:14px;color:var(--muted)}"
     ".legend li{display:flex;align-items:center;gap:7px;overflow-wrap:anywhere}"
     ".legend i{flex:none;width:18px;height:0;border-top:3px solid currentColor}"
     ".legend .mean{border-color:var(--ink)}"
     ".legend .reference{border-top:2px dashed var(--muted)}"
+    ".legend svg{flex:none;width:18px}"
     ".legend .band{height:12px;border:0;background:var(--muted);opacity:.3}\n",
     ".scroll{overflow-x:auto}"
     "table{border-collapse:collapse;width:100%;font-size:14px;font-variant-numeric:"
@@ -81,6 +84,8 @@ static const char *const style[] = {
     "td.name{max-width:22em;overflow:hidden;text-overflow:ellipsis}"
     "thead .top th{border-bottom:0;padding-bottom:0;text-align:center}"
     ".strong td{font-weight:650}.good{color:var(--good)}.bad{color:var(--bad)}"
+    "td.prose{white-space:normal;min-width:20em;text-align:left}"
+    ".fail{color:var(--bad);font-weight:650}.fail i{background:var(--bad)}"
     ".meter{width:30%;min-width:90px}.meter "
     "i{display:block;height:9px;border-radius:2px;"
     "background:var(--accent);opacity:.75}\n",
@@ -88,6 +93,7 @@ static const char *const style[] = {
     "pre{margin:6px 0;padding:12px;overflow:auto;max-height:480px;font:13px/1.45 "
     "ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;background:var(--plot);"
     "border-radius:8px}"
+    ".said{margin:8px 0;padding-left:22px;max-width:66em}.said li{margin:3px 0}"
     "dl{display:grid;grid-template-columns:max-content 1fr;gap:4px 18px;margin:8px 0;"
     "font-size:14px}dt{color:var(--muted)}dd{margin:0;overflow-wrap:anywhere}"
     "code{font:13px ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}"
