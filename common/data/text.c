@@ -75,6 +75,17 @@ witan_text_check(const char *text, size_t size)
 {
     const unsigned char *bytes = (const unsigned char *)text;
     for (size_t i = 0; i < size;) {
+        uint64_t eight; /* bytes at once, as long as they are ASCII */
+        while (i + sizeof eight <= size) {
+            memcpy(&eight, text + i, sizeof eight);
+            if ((eight & 0x8080808080808080u) != 0) {
+                break;
+            }
+            i += sizeof eight;
+        }
+        if (i == size) {
+            break;
+        }
         size_t length = bytes[i] < 0x80 ? 1 : code_length(bytes + i, size - i);
         if (length == 0) {
             return i;
@@ -580,11 +591,26 @@ witan_vocabulary_from_names(witan_vocabulary *out, witan_text_unit unit,
 
 /* --- using ------------------------------------------------------------------------ */
 
+/* Whether a piece is its own name: nothing in it can need an escape. */
+static bool
+is_plain(const char *piece, size_t size)
+{
+    unsigned odd = size > WITAN_CLASS_NAME_MAX;
+    for (size_t i = 0; i < size; i++) {
+        unsigned char c = (unsigned char)piece[i];
+        odd |= (unsigned)(c < 0x20) | (c == 0x7F) | (c == '\\') | (c == 0xC2);
+    }
+    return odd == 0;
+}
+
 uint32_t
 witan_vocabulary_find(const witan_vocabulary *self, const char *piece, size_t size)
 {
     char name[NAME_SIZE];
     size_t length;
+    if (is_plain(piece, size)) {
+        return *slot_of(self, piece, size);
+    }
     if (!escape(name, &length, piece, size)) {
         return 0;
     }
