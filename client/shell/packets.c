@@ -142,7 +142,7 @@ fused_is_sound(const node *self, const uint8_t *bytes, size_t size, witan_diag *
     /* Only looked at. */
     const witan_soft_labels labels = {
         .kind = (witan_knowledge_kind)shape.kind,
-        .codec = (witan_codec)shape.codec,
+        .codec = shape.codec,
         .rows = (size_t)shape.rows,
         .classes = (size_t)shape.classes,
         .bytes = self->fetch.bytes,

@@ -128,8 +128,14 @@ check_offer(const check *self, const witan_packet *packet)
     WITAN_TRY(check_round(self, offer->round));
     WITAN_TRY(check_number(self, "kind", offer->kind, 0, WITAN_PACKET_PARAMETERS));
     bool parameters = offer->kind == WITAN_PACKET_PARAMETERS;
-    WITAN_TRY(check_number(self, "codec", offer->codec, 0,
-                           parameters ? WITAN_CODEC_F32 : WITAN_CODEC_U16));
+    bool dense = parameters || offer->kind == WITAN_KNOWLEDGE_LOG_PROBABILITY;
+    if (!witan_codec_is_valid(offer->codec) ||
+        (dense && witan_codec_top(offer->codec) > 0) ||
+        (parameters && offer->codec != WITAN_CODEC_F32)) {
+        return witan_diag_fail(self->diag, self->failure, "%s: kind %u has no codec %u",
+                               self->name, (unsigned)offer->kind,
+                               (unsigned)offer->codec);
+    }
     WITAN_TRY(
         check_number(self, "rows", offer->rows, 1, parameters ? 1 : WITAN_SAMPLES_MAX));
     WITAN_TRY(check_number(self, "classes", offer->classes, 1,
@@ -138,7 +144,7 @@ check_offer(const check *self, const witan_packet *packet)
     if (packet->kind == WITAN_PACKET_KNOWLEDGE) {
         WITAN_TRY(check_number(self, "samples", offer->samples, 0, WITAN_SAMPLES_MAX));
     }
-    size_t size = witan_soft_labels_size((witan_codec)offer->codec, (size_t)offer->rows,
+    size_t size = witan_soft_labels_size(offer->codec, (size_t)offer->rows,
                                          (size_t)offer->classes);
     if (offer->total != size) {
         return witan_diag_fail(self->diag, self->failure,

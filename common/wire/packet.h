@@ -112,7 +112,7 @@ WITAN_NODISCARD witan_status witan_welcome_unpack(witan_welcome *out,
 typedef struct witan_packet_offer {
     uint32_t round;         /* < WITAN_ROUNDS_MAX */
     uint32_t kind;          /* witan_knowledge_kind or WITAN_PACKET_PARAMETERS */
-    uint32_t codec;         /* witan_codec; 0 for parameters */
+    uint32_t codec;         /* witan_codec that fits the kind; 0 for parameters */
     uint64_t rows, classes; /* parameters: 1, count */
     uint64_t total; /* bytes, 1 to WITAN_UPLOAD_BYTES_MAX, agrees with the shape */
     uint8_t digest[WITAN_DIGEST_SIZE];

@@ -74,6 +74,7 @@ OPEN = {"round": 999999, "remaining_ms": 2**64 - 1}
 KNOWLEDGE = {"round": 7, "kind": 1, "codec": 1, "rows": 300, "classes": 10,
              "total": 6000, "digest": pattern(9, 32), "samples": 1234,
              "signature": pattern(128, 64)}
+TOP = dict(KNOWLEDGE, kind=0, codec=2 + 256 * 32, classes=5000, total=300 * 32 * 4)
 PARAMETERS = dict(KNOWLEDGE, kind=2, codec=0, rows=1, classes=1 << 30, total=1 << 32)
 REFUSED = {"round": 1, "reason": 2**32 - 1, "text": "\u00e9" * 127 + "x",
            "retry_after_ms": 2**64 - 1}
@@ -102,6 +103,7 @@ PACKETS = [
     ("open", "open", OPEN),
     ("open-least", "open", {}),
     ("knowledge", "knowledge", KNOWLEDGE),
+    ("knowledge-top", "knowledge", TOP),
     ("knowledge-parameters", "knowledge", PARAMETERS),
     ("accepted", "accepted", {"round": 3, "late": True}),
     ("refused", "refused", REFUSED),
@@ -207,7 +209,9 @@ def refused():
     bad("ready: samples is 2147483649", "ready", READY, samples=2**31 + 1)
     for body, fields in (("knowledge", KNOWLEDGE), ("fused", FUSED)):
         bad(f"{body}: kind is 3", body, fields, kind=3)
-        bad(f"{body}: codec is 2", body, fields, codec=2)
+        for codec in (2, 3, 256, 2 + 256 * 4097, 2 + 2**31, 2**32 - 1):
+            bad(f"{body}: kind {fields['kind']} has no codec {codec}", body, fields,
+                codec=codec)
         bad(f"{body}: rows is 0", body, fields, rows=0)
         bad(f"{body}: rows is {2**31 + 1}", body, fields, rows=2**31 + 1)
         bad(f"{body}: rows is {2**64 - 1}", body, fields, rows=2**64 - 1)
@@ -220,7 +224,13 @@ def refused():
             total=fields["total"] + 1)
         bad(f"{body}: total is {2**32} bytes", body, fields, rows=2**31, classes=65536,
             total=2**32)
-        bad(f"{body}: codec is 1", body, dict(fields, kind=2, rows=1), codec=1, total=20)
+        bad(f"{body}: kind 1 has no codec {2 + 256 * 4}", body, dict(fields, kind=1),
+            codec=2 + 256 * 4, total=300 * 4 * 4)
+        bad(f"{body}: total is {300 * 11 * 4} bytes", body, dict(fields, kind=0),
+            codec=2 + 256 * 11, total=300 * 11 * 4)
+        for codec in (1, 2 + 256):
+            bad(f"{body}: kind 2 has no codec {codec}", body,
+                dict(fields, kind=2, rows=1), codec=codec, total=20)
         bad(f"{body}: rows is 2", body, dict(fields, kind=2, codec=0), rows=2, total=80)
         bad(f"{body}: classes is {2**30 + 1}", body, dict(fields, kind=2, codec=0, rows=1),
             classes=2**30 + 1)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "knowledge/soft_labels.h"
 #include "support/witan_test.h"
 
 #define COPY(field, text) ((void)snprintf(field, sizeof(field), "%s", text))
@@ -117,6 +118,16 @@ knowledge(witan_packet *out)
     pattern(out->is.offer.digest, 9, 32);
     out->is.offer.samples = 1234;
     pattern(out->is.offer.signature, 128, 64);
+}
+
+static void
+knowledge_top(witan_packet *out)
+{
+    knowledge(out);
+    out->is.offer.kind = WITAN_KNOWLEDGE_PROBABILITY;
+    out->is.offer.codec = WITAN_CODEC_TOP(32);
+    out->is.offer.classes = 5000;
+    out->is.offer.total = 300 * 32 * 4;
 }
 
 static void
@@ -256,6 +267,7 @@ static const struct {
     {"open", open},
     {"open-least", open_least},
     {"knowledge", knowledge},
+    {"knowledge-top", knowledge_top},
     {"knowledge-parameters", knowledge_parameters},
     {"accepted", accepted},
     {"refused", refused},

@@ -6,7 +6,7 @@
 #include "wire/packet.h"
 
 enum {
-    SAMPLES = 22,
+    SAMPLES = 23,
     SAMPLE_BYTES_MAX = 1024
 };
 

@@ -193,6 +193,10 @@ test_own_mistakes_are_not_packed(void)
     INVALID("knowledge", p.is.offer.rows = 0);
     INVALID("knowledge", p.is.offer.total--);
     INVALID("knowledge", p.is.offer.samples = UINT64_MAX);
+    INVALID("knowledge-top", p.is.offer.kind = 1);
+    INVALID("knowledge-top", p.is.offer.codec += 256);
+    INVALID("knowledge-top", p.is.offer.classes = 31);
+    INVALID("knowledge-top", p.is.offer.total -= 4);
     INVALID("knowledge-parameters", p.is.offer.codec = 1);
     INVALID("knowledge-parameters", p.is.offer.rows = 2);
     INVALID("knowledge-parameters", p.is.offer.classes++);
