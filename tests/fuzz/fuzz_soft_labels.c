@@ -1,6 +1,6 @@
 /* Soft labels of a peer: arbitrary bytes with an arbitrary announced shape. What passes
  * the check must decode, turn into probabilities and give label distributions that are
- * finite. Input: kind and codec, classes, rows (2 bytes), then the matrix. */
+ * finite. Input: kind, codec and k, classes, rows (2 bytes), then the matrix. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +17,24 @@ require(bool ok)
     }
 }
 
+/* The pairs of rows that passed are of that row alone, as losses index by them. */
+static void
+use_top(const witan_soft_labels *labels, bool believed)
+{
+    const witan_allocator *heap = witan_allocator_default();
+    size_t count = labels->rows * witan_codec_top(labels->codec);
+    uint32_t *token = witan_alloc(heap, count, sizeof *token);
+    float *mass = witan_alloc(heap, count, sizeof *mass);
+    require(token != NULL && mass != NULL);
+    witan_soft_labels_top(labels, 0, labels->rows, token, mass);
+    for (size_t i = 0; i < count; i++) {
+        require(!believed || token[i] < labels->classes);
+        require(mass[i] >= 0.0F && mass[i] <= 1.0F);
+    }
+    witan_free(heap, token);
+    witan_free(heap, mass);
+}
+
 static void
 use(const witan_soft_labels *labels, bool believed)
 {
@@ -29,6 +47,9 @@ use(const witan_soft_labels *labels, bool believed)
     witan_soft_labels_probabilities(labels, 0, labels->rows, values);
     for (size_t i = 0; i < count && believed; i++) {
         require(values[i] >= 0.0F && values[i] <= 1.01F);
+    }
+    if (witan_codec_top(labels->codec) > 0) {
+        use_top(labels, believed);
     }
     if (believed) {
         /* What a peer may send can be sent on. */
@@ -57,12 +78,15 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 4 || size > 4096) {
         return 0;
     }
+    const size_t k = (size_t)(data[0] >> 4) + 1;
+    const witan_codec codecs[] = {WITAN_CODEC_F32, WITAN_CODEC_U16, WITAN_CODEC_TOP(k),
+                                  (witan_codec)(3 | data[0] << 24 | data[1] << 8)};
     uint8_t *bytes = malloc(size - 4 + (size == 4));
     require(bytes != NULL);
     memcpy(bytes, data + 4, size - 4);
     witan_soft_labels labels = {
         .kind = (witan_knowledge_kind)(data[0] & 3),
-        .codec = (witan_codec)(data[0] >> 2 & 3),
+        .codec = codecs[data[0] >> 2 & 3],
         .classes = data[1],
         .rows = data[2] | (size_t)data[3] << 8,
         .bytes = bytes,
@@ -72,7 +96,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     witan_status status = witan_soft_labels_check(&labels, &diag);
     require((status == WITAN_OK) == (diag.message[0] == '\0'));
     bool shaped = labels.kind <= WITAN_KNOWLEDGE_LOG_PROBABILITY &&
-                  labels.codec <= WITAN_CODEC_U16 && labels.size > 0 &&
+                  (labels.kind == WITAN_KNOWLEDGE_PROBABILITY ||
+                   witan_codec_top(labels.codec) == 0) &&
+                  labels.size > 0 &&
                   witan_soft_labels_size(labels.codec, labels.rows, labels.classes) ==
                       labels.size;
     require(shaped || status == WITAN_E_DATA);
