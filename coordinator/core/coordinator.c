@@ -2,6 +2,19 @@
 
 #include <string.h>
 
+/* Knowledge of that shape exists, and can be fused. */
+static bool
+shape_is_sound(const witan_coordinator_config *config)
+{
+    if (config->strategy->exchange != WITAN_EXCHANGE_KNOWLEDGE) {
+        return true;
+    }
+    bool dense = config->kind == WITAN_KNOWLEDGE_LOG_PROBABILITY ||
+                 config->fusion.combine == WITAN_COMBINE_LOGIT;
+    return witan_soft_labels_size(config->codec, config->rows, config->classes) > 0 &&
+           !(dense && witan_codec_top(config->codec) > 0);
+}
+
 witan_status
 witan_coordinator_new(witan_coordinator **out, const witan_coordinator_config *config,
                       const witan_allocator *allocator)
@@ -9,7 +22,7 @@ witan_coordinator_new(witan_coordinator **out, const witan_coordinator_config *c
     *out = NULL;
     if (config->clients == 0 || config->rounds == 0 || config->minimum_clients == 0 ||
         !(config->participation > 0.0 && config->participation <= 1.0) ||
-        config->strategy == NULL ||
+        config->strategy == NULL || !shape_is_sound(config) ||
         (config->target_clients != 0 &&
          config->target_clients < config->minimum_clients)) {
         return WITAN_E_INVALID;

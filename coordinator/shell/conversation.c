@@ -187,7 +187,7 @@ attach(witan_server *self, server_connection *at, const witan_packet *packet)
     plan.is.plan.has_transfer = self->package != NULL;
     memcpy(plan.is.plan.transfer_digest, self->package_digest, WITAN_DIGEST_SIZE);
     plan.is.plan.transfer_bytes = self->package_size;
-    plan.is.plan.transfer_rows = self->package != NULL ? self->core_config.rows : 0;
+    plan.is.plan.transfer_rows = self->package != NULL ? self->transfer_rows : 0;
     plan.is.plan.classes = (uint32_t)self->core_config.classes;
     plan.is.plan.parameters = self->core_config.parameters;
     at->attached = true;

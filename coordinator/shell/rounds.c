@@ -64,7 +64,7 @@ keep_fused(witan_server *self, witan_message *message)
     *offer = (witan_packet_offer){
         .round = message->round,
         .kind = parameters ? WITAN_PACKET_PARAMETERS : (uint32_t)message->labels.kind,
-        .codec = parameters ? 0 : (uint32_t)message->labels.codec,
+        .codec = parameters ? 0 : message->labels.codec,
         .rows = parameters ? 1 : message->labels.rows,
         .classes = parameters ? message->parameters_count : message->labels.classes,
         .total = size,

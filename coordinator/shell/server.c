@@ -366,6 +366,11 @@ witan_server_memory_bound(const witan_server *self)
     if (core->strategy->exchange == WITAN_EXCHANGE_KNOWLEDGE) {
         uint64_t row = n * core->classes * 3 * sizeof(float);
         scratch += n * core->classes * sizeof(double) + (row > 8 * mib ? row : 8 * mib);
+        if (core->fusion.epd == WITAN_EPD_SHIFT) {
+            uint64_t rows =
+                core->rows < WITAN_EPD_SHIFT_ROWS ? core->rows : WITAN_EPD_SHIFT_ROWS;
+            scratch += rows * core->classes * sizeof(float);
+        }
     } else {
         scratch += u;
     }

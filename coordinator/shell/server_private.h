@@ -189,6 +189,7 @@ struct witan_server {
     witan_text plan;  /* experiment as clients get it */
     uint8_t *package; /* the transfer set, owned; NULL when nothing is exchanged */
     size_t package_size;
+    size_t transfer_rows; /* that it holds */
     uint8_t package_digest[WITAN_DIGEST_SIZE];
     size_t upload_bytes; /* of a client's knowledge */
 

@@ -10,7 +10,7 @@
 
 #include "coordinator/shell/server_private.h"
 #include "data/package.h"
-#include "nn/model.h"
+#include "nn/network.h"
 #include "setup/setup.h"
 #include "setup/world.h"
 #include "store/file.h"
@@ -195,13 +195,12 @@ static witan_status
 count_parameters(witan_server *self, const witan_world *world, size_t *out,
                  witan_diag *diag)
 {
-    witan_model *model = NULL;
-    witan_shape shape = {world->train.height, world->train.width,
-                         world->train.channels};
-    WITAN_TRY(witan_model_new(&model, self->allocator, &self->config.models[0], shape,
-                              world->train.classes, diag));
-    *out = witan_model_parameters(model);
-    witan_model_free(&model);
+    witan_network network;
+    const witan_input input = witan_world_input(world);
+    WITAN_TRY(witan_network_init(&network, self->allocator, &self->config.models[0],
+                                 &input, diag));
+    *out = witan_network_parameters(&network);
+    witan_network_fini(&network);
     return WITAN_OK;
 }
 
@@ -210,14 +209,16 @@ make_core_config(witan_server *self, const witan_world *world, witan_diag *diag)
 {
     witan_coordinator_config *core = &self->core_config;
     witan_learning_plan plan;
-    witan_setup_plan(&plan, &self->config, world->train.classes, world->transfer);
+    const witan_input input = witan_world_input(world);
+    witan_setup_plan(&plan, &self->config, &input, world->transfer);
     witan_setup_coordinator(core, &self->config);
     core->strategy = world->strategy;
     core->presence = true;
     core->kind = plan.kind;
     core->codec = plan.codec;
-    core->rows = world->transfer.count;
-    core->classes = world->train.classes;
+    core->rows = witan_plan_labels(&plan);
+    core->classes = plan.classes;
+    self->transfer_rows = world->transfer.count;
     if (world->strategy->exchange == WITAN_EXCHANGE_PARAMETERS) {
         WITAN_TRY(count_parameters(self, world, &core->parameters, diag));
         self->upload_bytes = core->parameters * sizeof(float);
@@ -228,11 +229,15 @@ make_core_config(witan_server *self, const witan_world *world, witan_diag *diag)
                                       self->allocator, diag));
         witan_package_digest(self->package, self->package_size, self->package_digest);
     }
-    return self->upload_bytes <= WITAN_UPLOAD_BYTES_MAX
+    bool travels = world->strategy->exchange != WITAN_EXCHANGE_NONE;
+    return self->upload_bytes <= WITAN_UPLOAD_BYTES_MAX &&
+                   (self->upload_bytes > 0 || !travels)
                ? WITAN_OK
-               : witan_diag_fail(diag, WITAN_E_CONFIG,
-                                 "a client's knowledge would be longer than 4 GiB; use "
-                                 "fewer transfer.samples or a smaller model");
+               : witan_diag_fail(
+                     diag, WITAN_E_CONFIG,
+                     "a client's knowledge would be longer than 4 GiB; use "
+                     "fewer transfer.samples, extract.codec top or a smaller "
+                     "model");
 }
 
 /* The data are those of the first start: rounds before and after a restart are of one

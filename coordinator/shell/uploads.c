@@ -177,7 +177,7 @@ has_shape(const witan_server *self, const witan_upload_row *row)
                row->rows == 1 && row->classes == core->parameters &&
                row->total == self->upload_bytes;
     }
-    return row->kind == (uint32_t)core->kind && row->codec == (uint32_t)core->codec &&
+    return row->kind == (uint32_t)core->kind && row->codec == core->codec &&
            row->rows == core->rows && row->classes == core->classes &&
            row->total == self->upload_bytes;
 }
@@ -387,7 +387,7 @@ server_uploads_message(const witan_server *self, const witan_upload_row *row,
     } else {
         out->labels = (witan_soft_labels){
             .kind = (witan_knowledge_kind)row->kind,
-            .codec = (witan_codec)row->codec,
+            .codec = row->codec,
             .rows = (size_t)row->rows,
             .classes = (size_t)row->classes,
             .bytes = *bytes,

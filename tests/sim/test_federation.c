@@ -159,6 +159,8 @@ draw_config(world *self, bool exact)
     static const uint64_t graces[] = {0, 50, 300};
     static const uint64_t absences[] = {0, 100, 500};
     static const double shares[] = {1.0, 1.0, 0.7, 0.4};
+    static const witan_codec codecs[] = {WITAN_CODEC_F32, WITAN_CODEC_U16,
+                                         WITAN_CODEC_TOP(2)};
     size_t clients = 2 + world_below(self, SEATS_MAX - 1);
     size_t minimum = 1 + world_below(self, (uint32_t)clients);
     witan_coordinator_config config = {
@@ -171,7 +173,7 @@ draw_config(world *self, bool exact)
         .maximum_age = 1 + world_below(self, 3),
         .strategy = witan_fusion_find(strategies[world_below(self, 10)]),
         .fusion = {.beta = 10.0, .include_self = true},
-        .codec = world_below(self, 2) ? WITAN_CODEC_U16 : WITAN_CODEC_F32,
+        .codec = codecs[world_below(self, 3)],
         .rows = ROWS,
         .classes = CLASSES,
         .parameters = PARAMETERS,

@@ -582,6 +582,43 @@ spoiled_fixed_point(void)
     table_close(&t);
 }
 
+/* A round whose knowledge travels as the two largest of a row; pairs that no encoder
+ * writes, and another k, are refused first. */
+static void
+top_knowledge(void)
+{
+    witan_coordinator_config config = table_config("knfu", 3, 1);
+    table t;
+    config.codec = WITAN_CODEC_TOP(2);
+    table_open(&t, &config);
+    table_next(&t);
+    witan_message message = table_knowledge(&t, 1, 0);
+    memcpy(message.labels.bytes + 4, message.labels.bytes, 4); /* a class twice */
+    table_take(&t, &message);
+    table_refused(&t, 1, 0, WITAN_REFUSAL_VALUES);
+    message = table_knowledge(&t, 1, 0);
+    message.labels.codec = WITAN_CODEC_TOP(1); /* which would hold twice the rows */
+    table_take(&t, &message);
+    table_refused(&t, 1, 0, WITAN_REFUSAL_SHAPE);
+    for (uint32_t client = 0; client < 3; client++) {
+        table_say(&t, client, 0);
+    }
+    table_fuse(&t);
+    size_t told = 0;
+    for (size_t i = 0; i < t.count; i++) {
+        const witan_message *fused = &t.seen[i].message;
+        if (t.seen[i].kind == WITAN_COORDINATOR_SEND &&
+            fused->kind == WITAN_MESSAGE_FUSED) {
+            CHECK(fused->labels.codec == config.codec);
+            CHECK(fused->labels.size == (size_t)TABLE_ROWS * 2 * 4);
+            CHECK_STATUS(witan_soft_labels_check(&fused->labels, NULL), WITAN_OK);
+            told++;
+        }
+    }
+    CHECK(told == 3);
+    table_close(&t);
+}
+
 static void
 spoiled_parameters(void)
 {
@@ -745,13 +782,18 @@ making_one_may_fail_anywhere(void)
     CHECK(it == NULL && heap.live == 0);
     witan_coordinator_free(&it);
 
-    witan_coordinator_config bad[] = {config, config, config, config, config, config};
+    witan_coordinator_config bad[] = {config, config, config, config, config,
+                                      config, config, config, config};
     bad[0].clients = 0;
     bad[1].rounds = 0;
     bad[2].strategy = NULL;
     bad[3].minimum_clients = 0;
     bad[4].participation = (double)NAN;
     bad[5].participation = 0.0;
+    bad[6].codec = WITAN_CODEC_TOP(TABLE_CLASSES + 1);
+    bad[7].codec = bad[8].codec = WITAN_CODEC_TOP(1);
+    bad[7].kind = WITAN_KNOWLEDGE_LOG_PROBABILITY;
+    bad[8].fusion.combine = WITAN_COMBINE_LOGIT;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         CHECK_STATUS(witan_coordinator_new(&it, &bad[i], &heap.allocator),
                      WITAN_E_INVALID);
@@ -843,6 +885,7 @@ main(void)
     RUN(nothing_is_said_where_nobody_speaks);
     RUN(spoiled_knowledge);
     RUN(spoiled_fixed_point);
+    RUN(top_knowledge);
     RUN(spoiled_parameters);
     RUN(duplicates);
     RUN(parameters_are_averaged);

@@ -22,6 +22,8 @@ static void
 start(books *self, witan_random *random)
 {
     static const char *const strategies[] = {"knfu", "mean", "fedavg", "local"};
+    static const witan_codec codecs[] = {WITAN_CODEC_F32, WITAN_CODEC_U16,
+                                         WITAN_CODEC_TOP(2)};
     witan_coordinator_config config =
         table_config(strategies[witan_random_below(random, 4)], CLIENTS,
                      1 + witan_random_below(random, 12));
@@ -37,7 +39,7 @@ start(books *self, witan_random *random)
     config.deadline_ms = 1000;
     config.keep_late = witan_random_below(random, 2);
     config.maximum_age = 1 + witan_random_below(random, 3);
-    config.codec = witan_random_below(random, 2) ? WITAN_CODEC_U16 : WITAN_CODEC_F32;
+    config.codec = codecs[witan_random_below(random, 3)];
     table_open(&self->table, &config);
     self->table.lazy = witan_random_below(random, 2);
     self->rounds_ended = 0;
