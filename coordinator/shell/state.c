@@ -170,7 +170,8 @@ write_plan(witan_server *self, const witan_world *world, witan_diag *diag)
 {
     witan_config plan = self->config; /* borrows models */
     plan.data.path[0] = plan.transfer.path[0] = plan.data.partition.path[0] = '\0';
-    plan.data.format = plan.transfer.format = 0;
+    plan.transfer.format = WITAN_DATA_AUTO;
+    plan.data.format = world->train.length != 0 ? WITAN_DATA_TEXT : WITAN_DATA_AUTO;
     if (plan.data.partition.key == WITAN_PARTITION_FILE) {
         plan.data.partition.key = WITAN_PARTITION_IID;
     }
