@@ -439,16 +439,18 @@ witan_swing_vote(uint32_t *labels, const uint32_t *votes, size_t N, size_t C,
     words_init(&random, source);
     for (size_t n = 0; n < N; n++, votes += C) {
         double most = -HUGE_VAL;
+        size_t best = 0;
         for (size_t c = 0; c < C; c += 2) { /* normals come in pairs */
             size_t pair = c + 1 < C ? 2 : 1;
             double noisy[2] = {(double)votes[c], (double)votes[c + pair - 1]};
             add_gaussian(noisy, pair, sigma, &random);
             round_entries(noisy, pair);
             for (size_t k = 0; k < pair; k++) {
-                labels[n] = noisy[k] > most ? (uint32_t)(c + k) : labels[n];
+                best = noisy[k] > most ? c + k : best;
                 most = noisy[k] > most ? noisy[k] : most;
             }
         }
+        labels[n] = (uint32_t)best;
     }
     words_fini(&random);
     return WITAN_OK;

@@ -296,6 +296,35 @@ hard_labels(void)
     free(labels);
 }
 
+/* Two classes 1 vote apart at sd 2 each: Phi(1 / (2 sqrt 2)) = 0.6381632. 5 standard
+ * deviations: a false alarm in 1.7 million seeds. */
+static void
+noisy_votes(void)
+{
+    enum {
+        COUNT = 20000
+    };
+    uint32_t *votes = malloc(2 * COUNT * sizeof *votes), label[COUNT];
+    witan_noise_source source = seeded(witan_test_seed(31));
+    for (size_t n = 0; n < COUNT; n++) {
+        votes[2 * n] = 4;
+        votes[2 * n + 1] = 5;
+    }
+    CHECK_STATUS(witan_swing_vote(label, votes, COUNT, 2, 2.0, &source), WITAN_OK);
+    size_t second = 0;
+    for (size_t n = 0; n < COUNT; n++) {
+        second += label[n] == 1;
+    }
+    CHECK_NEAR((double)second, COUNT * 0.6381632, 5 * sqrt(COUNT * 0.638 * 0.362), 0);
+    /* An odd number of classes, the last one ahead. */
+    const uint32_t three[] = {0, 0, 100};
+    CHECK_STATUS(witan_swing_vote(label, three, 1, 3, 1.0, &source), WITAN_OK);
+    CHECK(label[0] == 2);
+    CHECK_STATUS(witan_swing_vote(label, votes, 1, 2, 0.0, &source), WITAN_E_INVALID);
+    CHECK_STATUS(witan_swing_vote(label, votes, 1, 1, 1.0, &source), WITAN_E_INVALID);
+    free(votes);
+}
+
 static void
 refusals(void)
 {
@@ -357,6 +386,7 @@ main(void)
     RUN(projection);
     RUN(scores);
     RUN(hard_labels);
+    RUN(noisy_votes);
     RUN(refusals);
     return witan_test_finish();
 }
