@@ -49,7 +49,8 @@ surprises(double *out, double base, const float *z, size_t vocabulary,
 static bool
 surprise_add(double *value, const float *z, size_t vocabulary, uint32_t token)
 {
-    *value += witan_log_sum_exp(z, vocabulary) - (double)z[token];
+    /* In the order of surprises(), so that both round alike. */
+    *value = *value + witan_log_sum_exp(z, vocabulary) - (double)z[token];
     return isfinite(*value);
 }
 
