@@ -39,19 +39,25 @@ typedef struct witan_probe {
 } witan_probe;
 
 /* Plants a plan: rows are appended to the training set and to the holders' private
- * parts (repetitions times each), windows to the transfer part as the plan says.
+ * parts (repetitions times each), rows to the transfer part as the plan says (none
+ * when no knowledge travels).
  * Windows are copies of random ones of the holder (or of the transfer set) with the
- * canary written over them. Streams of (plan seed, client, 0, CANARY). The world's
- * digest changes. Once per world. Errors: E_CONFIG (the template is longer than a
- * window; a holder that is no client; a canary that already stands in the training,
- * validation or test text: names it), E_MEMORY. */
+ * canary written over them. Noise is spread over the bytes, or over each feature's
+ * range in the training rows. Streams of (plan seed, client, 0, CANARY), of the
+ * transfer set (plan seed, WITAN_CLIENT_NONE, 1, CANARY). The world's digest changes.
+ * Once per world; after an error it is only to be freed.
+ * Errors: E_CONFIG (other data than the plan was drawn for; the template is longer than
+ * a window; a holder that is no client; a canary that already stands in the training,
+ * validation, test or transfer text, or twice in the plan: names it), E_STATE (planted
+ * already), E_LIMIT, E_MEMORY. */
 WITAN_NODISCARD witan_status witan_world_plant(witan_world *self,
                                                const witan_canary_plan *plan,
                                                const witan_allocator *allocator,
                                                witan_diag *diag);
 
 /* The same for a data set of one's own (a deployed client `client`): rows are appended
- * to `set`, their indices to *rows (owned by the caller) [*count]. */
+ * to `set`, their indices to *rows (owned by the caller) [*count]. Windows are copies
+ * of any of the set's. MISLABELLED canaries need a test set: E_CONFIG. */
 WITAN_NODISCARD witan_status witan_dataset_plant(
     witan_dataset *set, const witan_canary_plan *plan, uint32_t client, uint32_t **rows,
     size_t *count, const witan_allocator *allocator, witan_diag *diag);
