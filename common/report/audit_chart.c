@@ -320,7 +320,7 @@ draw_decades(witan_text *out, const witan_frame *self)
             "<text class=\"tx\" x=\"%.1f\" y=\"%.1f\">%s</text>\n",
             (int)WITAN_FRAME_LEFT, (int)WITAN_PICTURE_WIDTH - WITAN_FRAME_RIGHT, y, y,
             x, x, (int)WITAN_FRAME_TOP, self->height - WITAN_FRAME_BOTTOM,
-            (int)WITAN_FRAME_LEFT - 6, y + 4.0, names[d], x,
+            (int)WITAN_FRAME_LEFT - 6, y + (d == lowest ? -3.0 : 4.0), names[d], x,
             self->height - WITAN_FRAME_BOTTOM + 15.0, names[d]);
     }
     witan_frame_x_label(out, self, "others flagged (false positive rate)");
