@@ -1,11 +1,25 @@
-/* fuzz_package.c - a transfer set from any bytes. What is read is finite, unlabelled,
- * and packs into the same bytes again. */
+/* fuzz_package.c - a transfer set from any bytes. What is read is finite, or tokens of
+ * its vocabulary, has no labels, and packs into the same bytes again. */
 #include <math.h>
 #include <string.h>
 
 #include "data/package.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void
+use_windows(const witan_dataset *set, const uint32_t *order)
+{
+    const witan_allocator *heap = witan_allocator_default();
+    size_t count = set->samples * (set->length + 1);
+    uint32_t *windows = witan_alloc(heap, count, sizeof *windows);
+    WITAN_ASSERT(windows != NULL);
+    witan_dataset_windows(set, order, set->samples, windows);
+    for (size_t i = 0; i < count; i++) {
+        WITAN_ASSERT(windows[i] < set->vocabulary);
+    }
+    witan_free(heap, windows);
+}
 
 static void
 use(const witan_dataset *set, const uint8_t *data, size_t size)
@@ -20,8 +34,12 @@ use(const witan_dataset *set, const uint8_t *data, size_t size)
     for (size_t i = 0; i < set->samples; i++) {
         order[i] = (uint32_t)i;
     }
-    witan_dataset_gather(set, order, set->samples, x, NULL);
-    for (size_t i = 0; i < set->samples * features; i++) {
+    if (set->length > 0) {
+        use_windows(set, order);
+    } else {
+        witan_dataset_gather(set, order, set->samples, x, NULL);
+    }
+    for (size_t i = 0; set->length == 0 && i < set->samples * features; i++) {
         WITAN_ASSERT(isfinite(x[i]));
     }
     WITAN_ASSERT(witan_package_write(&again, &again_size, set, order, set->samples,

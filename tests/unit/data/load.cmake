@@ -10,7 +10,7 @@ foreach(format IN ITEMS idx cifar npy npz csv load text text_load)
     endif()
 endforeach()
 witan_test(data_package SOURCE test_package.c ROOMS data LABELS unit)
-foreach(format IN ITEMS idx npy npz cifar csv package)
+foreach(format IN ITEMS idx npy npz cifar csv package text)
     witan_fuzz(${format} SOURCE "${PROJECT_SOURCE_DIR}/tests/fuzz/fuzz_${format}.c"
         ROOMS data)
 endforeach()

@@ -256,9 +256,97 @@ digest_covers_everything_but_the_scale(void)
     witan_dataset_fini(&b, heap);
 }
 
+/* Rows that a caller adds are gathered as the others are, which stay. */
+static void
+added_rows_are_rows(void)
+{
+    const witan_allocator *heap = witan_allocator_default();
+    for (int bytes = 0; bytes < 2; bytes++) {
+        witan_dataset set = make(5, 2, 3, 2, bytes != 0), before;
+        float row[12], x[12], first[12];
+        uint32_t index = 0, label;
+        before = set;
+        witan_dataset_gather(&set, &index, 1, first, NULL);
+        for (size_t j = 0; j < 12; j++) {
+            row[j] = (float)(j * 20);
+        }
+        CHECK_STATUS(witan_dataset_append(&set, row, NULL, 3, heap), WITAN_E_INVALID);
+        CHECK_STATUS(witan_dataset_append(&set, NULL, NULL, 0, heap), WITAN_E_INVALID);
+        row[11] = bytes != 0 ? 256.0f : INFINITY;
+        CHECK_STATUS(witan_dataset_append(&set, row, NULL, 0, heap), WITAN_E_INVALID);
+        row[11] = bytes != 0 ? 0.5f : NAN;
+        CHECK_STATUS(witan_dataset_append(&set, row, NULL, 0, heap), WITAN_E_INVALID);
+        CHECK(memcmp(&set, &before, sizeof set) == 0);
+        row[11] = 255.0f;
+        for (uint32_t i = 0; i < 100; i++) {
+            row[0] = (float)i;
+            CHECK_STATUS(witan_dataset_append(&set, row, NULL, i % 3, heap), WITAN_OK);
+        }
+        CHECK(set.samples == 105);
+        for (uint32_t i = 0; i < 100; i++) {
+            index = 5 + i;
+            witan_dataset_gather(&set, &index, 1, x, &label);
+            CHECK(label == i % 3);
+            CHECK_NEAR((double)x[0], (double)((float)i * set.scale[0] + set.shift[0]),
+                       1e-6, 1e-6);
+            CHECK_NEAR((double)x[11], (double)(255.0f * set.scale[1] + set.shift[1]),
+                       1e-6, 1e-6);
+        }
+        index = 0;
+        witan_dataset_gather(&set, &index, 1, x, NULL);
+        CHECK(memcmp(x, first, sizeof x) == 0);
+        CHECK(witan_dataset_outputs(&set) == 3 && witan_dataset_positions(&set) == 1);
+        witan_dataset_fini(&set, heap);
+    }
+}
+
+/* A row that memory is short for leaves the set as it was. */
+static void
+an_added_row_may_fail(void)
+{
+    for (int text = 0; text < 2; text++) {
+        witan_status status = WITAN_E_MEMORY;
+        for (size_t fail_at = 1; status == WITAN_E_MEMORY; fail_at++) {
+            witan_failing_allocator failing;
+            witan_failing_allocator_init(&failing, 0);
+            const witan_allocator *heap = &failing.allocator;
+            witan_dataset set = {.samples = 1,
+                                 .height = 1,
+                                 .width = 2,
+                                 .channels = 1,
+                                 .classes = 2,
+                                 .length = text != 0 ? 2 : 0,
+                                 .vocabulary = 9};
+            uint8_t before[32], after[32];
+            set.labels = witan_zalloc(heap, 1, sizeof *set.labels);
+            if (text != 0) {
+                set.starts = witan_zalloc(heap, 1, sizeof *set.starts);
+                set.tokens = witan_zalloc(heap, 3, sizeof *set.tokens);
+                set.token_count = 3;
+            } else {
+                set.values = witan_zalloc(heap, 2, sizeof *set.values);
+            }
+            witan_dataset_digest(&set, before);
+            failing.fail_at = failing.allocations + fail_at;
+            status = witan_dataset_append(&set, (float[]){1.0f, 2.0f},
+                                          (uint32_t[]){1, 2, 3}, 1, heap);
+            witan_dataset_digest(&set, after);
+            CHECK(status == WITAN_OK || status == WITAN_E_MEMORY);
+            CHECK((status == WITAN_OK) == (memcmp(before, after, 32) != 0));
+            CHECK(set.samples == (status == WITAN_OK ? 2 : 1));
+            CHECK(status != WITAN_OK || fail_at == (text != 0 ? 4 : 3));
+            witan_dataset_fini(&set, heap);
+            CHECK(failing.live == 0);
+        }
+        CHECK_STATUS(status, WITAN_OK);
+    }
+}
+
 int
 main(void)
 {
+    RUN(added_rows_are_rows);
+    RUN(an_added_row_may_fail);
     RUN(gather_matches_its_formula);
     RUN(fitted_scale_standardises);
     RUN(constant_channels_get_scale_one);

@@ -180,6 +180,146 @@ layout_is_as_written(void)
     drop(&packed);
 }
 
+/* --- text ------------------------------------------------------------------------- */
+
+/* Three windows of two tokens and the next one, which they share. */
+static witan_dataset
+make_text(void)
+{
+    static const char *const names[] = {"<unk>", "\\n", "a", "caf\xC3\xA9"};
+    static const uint32_t tokens[] = {1, 2, 3, 0, 3, 3, 1};
+    const witan_allocator *heap = witan_allocator_default();
+    witan_dataset self = {.samples = 3,
+                          .height = 1,
+                          .width = 2,
+                          .channels = 1,
+                          .classes = 2,
+                          .length = 2,
+                          .vocabulary = 4,
+                          .token_count = 7};
+    self.labels = witan_zalloc(heap, 3, sizeof *self.labels);
+    self.starts = witan_alloc(heap, 3, sizeof *self.starts);
+    self.tokens = witan_alloc(heap, 7, sizeof *self.tokens);
+    self.token_names = witan_zalloc(heap, 4, sizeof *self.token_names);
+    self.class_names = witan_zalloc(heap, 2, sizeof *self.class_names);
+    memcpy(self.tokens, tokens, sizeof tokens);
+    for (size_t i = 0; i < 3; i++) {
+        self.starts[i] = (uint32_t)(2 * i);
+    }
+    for (size_t v = 0; v < 4; v++) {
+        self.token_names[v] = witan_strdup(heap, names[v]);
+    }
+    for (size_t c = 0; c < 2; c++) {
+        self.class_names[c] = witan_strdup(heap, c == 0 ? "secret" : "private");
+    }
+    return self;
+}
+
+static package
+pack_text(const witan_dataset *set)
+{
+    static const uint32_t rows[] = {2, 0};
+    package out;
+    CHECK_STATUS(witan_package_write(&out.bytes, &out.size, set, rows, 2,
+                                     witan_allocator_default(), NULL),
+                 WITAN_OK);
+    return out;
+}
+
+static void
+text_travels_without_its_groups(void)
+{
+    static const uint8_t expected[] = {
+        'W',  'T', 'N', 'T', 'S', 'E',  'T', '1', 2,   0, 0,   0,   1,   0,
+        0,    0,   3,   0,   0,   0,    1,   0,   0,   0, 4,   0,   0,   0,
+        2,    0,   0,   0,   0,   0,    0,   0,   4,   0, 0,   0,   5,   '<',
+        'u',  'n', 'k', '>', 2,   '\\', 'n', 1,   'a', 5, 'c', 'a', 'f', 0xC3,
+        0xA9, 3,   0,   3,   0,   1,    0,   1,   0,   2, 0,   3,   0};
+    const witan_allocator *heap = witan_allocator_default();
+    witan_dataset set = make_text(), read;
+    package packed = pack_text(&set), again;
+    uint32_t order[] = {0, 1}, windows[6];
+    CHECK(packed.size == sizeof expected);
+    CHECK(memcmp(packed.bytes, expected, sizeof expected) == 0);
+    CHECK_STATUS(witan_package_read(&read, packed.bytes, packed.size, heap, NULL),
+                 WITAN_OK);
+    CHECK(read.samples == 2 && read.length == 2 && read.width == 2 &&
+          read.vocabulary == 4 && read.classes == 0 && read.labels == NULL &&
+          read.class_names == NULL && read.scale == NULL);
+    CHECK(witan_dataset_outputs(&read) == 4 && witan_dataset_positions(&read) == 2);
+    CHECK_STRING(read.token_names[1], "\\n");
+    witan_dataset_windows(&read, order, 2, windows);
+    CHECK(memcmp(windows, (uint32_t[]){3, 3, 1, 1, 2, 3}, sizeof windows) == 0);
+    CHECK_STATUS(
+        witan_package_write(&again.bytes, &again.size, &read, order, 2, heap, NULL),
+        WITAN_OK);
+    CHECK(again.size == packed.size &&
+          memcmp(again.bytes, packed.bytes, again.size) == 0);
+    witan_dataset_fini(&read, heap);
+    witan_dataset_fini(&set, heap);
+    drop(&again);
+    drop(&packed);
+}
+
+static witan_status try_read(const uint8_t *bytes, size_t size, witan_diag *diag);
+
+static void
+text_that_lies_is_refused(void)
+{
+    static const struct {
+        size_t at;
+        uint8_t value;
+        const char *part;
+    } lies[] = {
+        {HEADER - 28, 2, "cannot be"},         /* height */
+        {HEADER - 24, 1, "cannot be"},         /* width: no next token */
+        {HEADER - 23, 0x10, "cannot be"},      /* width: 4099 tokens */
+        {HEADER - 20, 2, "cannot be"},         /* channels */
+        {HEADER - 16, 5, "impossible number"}, /* classes, not names */
+        {HEADER - 8, 1, "cannot be"},          /* scales */
+        {HEADER - 12, 1, "longer"},            /* rows */
+        {HEADER - 12, 3, "shorter"},           /* rows */
+        {HEADER + 1, '{', "no vocabulary"},    /* <unk> */
+        {HEADER + 7, '/', "no vocabulary"},    /* the line break: a word and a mark */
+        {HEADER + 10, '\\', "no vocabulary"},  /* a: half an escape */
+        {HEADER + 10, 0, "control"},           /* a */
+        {HEADER + 15, 0xFF, "no vocabulary"},  /* é */
+        {HEADER + 17, 4, "beyond the vocabulary"}, /* the first token */
+        {HEADER + 18, 1, "beyond the vocabulary"},
+    };
+    const witan_allocator *heap = witan_allocator_default();
+    witan_dataset set = make_text(), read;
+    package packed = pack_text(&set);
+    witan_diag diag;
+    for (size_t i = 0; i < sizeof lies / sizeof lies[0]; i++) {
+        uint8_t truth = packed.bytes[lies[i].at];
+        packed.bytes[lies[i].at] = lies[i].value;
+        CHECK_STATUS(try_read(packed.bytes, packed.size, &diag), WITAN_E_DATA);
+        CHECK_CONTAINS(diag.message, lies[i].part);
+        packed.bytes[lies[i].at] = truth;
+    }
+    for (size_t size = 0; size < packed.size; size++) {
+        CHECK_STATUS(try_read(packed.bytes, size, &diag), WITAN_E_DATA);
+    }
+    CHECK_STATUS(try_read(packed.bytes, packed.size, &diag), WITAN_OK);
+    witan_status status = WITAN_E_MEMORY;
+    size_t fail_at;
+    for (fail_at = 1; status == WITAN_E_MEMORY; fail_at++) {
+        witan_failing_allocator failing;
+        witan_failing_allocator_init(&failing, fail_at);
+        memset(&diag, 0, sizeof diag);
+        status = witan_package_read(&read, packed.bytes, packed.size,
+                                    &failing.allocator, &diag);
+        CHECK(status == diag.status);
+        witan_dataset_fini(&read, &failing.allocator);
+        CHECK(failing.live == 0);
+    }
+    CHECK_STATUS(status, WITAN_OK);
+    CHECK(fail_at > 10);
+    witan_dataset_fini(&set, heap);
+    drop(&packed);
+}
+
 /* Reads a copy of exactly that size, so that a sanitizer sees a byte too far. */
 static witan_status
 try_read(const uint8_t *bytes, size_t size, witan_diag *diag)
@@ -449,6 +589,8 @@ main(void)
 {
     RUN(gathers_bit_identical_rows);
     RUN(layout_is_as_written);
+    RUN(text_travels_without_its_groups);
+    RUN(text_that_lies_is_refused);
     RUN(other_lengths_are_refused);
     RUN(flipped_bits_change_the_digest);
     RUN(headers_that_lie_are_refused);

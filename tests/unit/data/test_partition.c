@@ -397,6 +397,156 @@ shards_are_cut_from_sorted_rows(void)
     drop(&p);
 }
 
+/* Rows of which class c has about 1 / (c + 1), as those who speak in a play do. */
+static void
+skew(sets *s, size_t classes)
+{
+    witan_random random;
+    double sum = 0.0;
+    for (size_t c = 0; c < classes; c++) {
+        sum += 1.0 / (double)(c + 1);
+    }
+    witan_random_init(&random, 78, 0, 0, WITAN_PURPOSE_TEST);
+    for (size_t i = 0; i < ROWS; i++) {
+        double u = witan_random_uniform(&random) * sum;
+        uint32_t c = 0;
+        while (c + 1 < classes && (u -= 1.0 / (double)(c + 1)) > 0.0) {
+            c++;
+        }
+        s->train_labels[i] = c;
+    }
+    s->train.classes = classes;
+}
+
+/* holder [classes]: who has rows of a class, in training or test part; a class with two
+ * holders is counted in the result. */
+static size_t
+holders(const witan_partition *p, const uint32_t *labels, size_t *holder,
+        size_t classes)
+{
+    size_t wrong = 0;
+    for (size_t c = 0; c < classes; c++) {
+        holder[c] = SIZE_MAX;
+    }
+    for (size_t n = 0; n < p->clients; n++) {
+        const witan_indices *lists[] = {&p->train[n], &p->test[n]};
+        for (size_t l = 0; l < 2; l++) {
+            for (size_t i = 0; i < lists[l]->count; i++) {
+                uint32_t c = labels[lists[l]->items[i]];
+                wrong += holder[c] != SIZE_MAX && holder[c] != n;
+                holder[c] = n;
+            }
+        }
+    }
+    return wrong;
+}
+
+static void
+natural_deals_whole_classes(void)
+{
+    enum {
+        GROUPS = 61
+    };
+    for (int variant = 0; variant < 4; variant++) {
+        sets *s = fixture();
+        witan_partition_config config = config_of(WITAN_PARTITION_NATURAL);
+        witan_partition p, again, other;
+        size_t holder[GROUPS];
+        config.transfer_samples = variant & 1 ? 333 : 0;
+        config.limit = variant & 2 ? 1501 : 0;
+        config.clients = 12;
+        config.minimum_samples = 2;
+        skew(s, GROUPS);
+        CHECK_STATUS(witan_partition_make(&p, &config, &s->train, NULL,
+                                          witan_allocator_default(), NULL),
+                     WITAN_OK);
+        check_invariants(&p, &config);
+        CHECK(p.unused == (config.limit > 0 ? ROWS - config.limit : 0) && p.moved == 0);
+        CHECK(holders(&p, s->train_labels, holder, GROUPS) == 0);
+        /* The seed decides the transfer rows and the order, not who is dealt. */
+        CHECK_STATUS(witan_partition_make(&again, &config, &s->train, NULL,
+                                          witan_allocator_default(), NULL),
+                     WITAN_OK);
+        CHECK(same(&p, &again));
+        config.seed = 2;
+        CHECK_STATUS(witan_partition_make(&other, &config, &s->train, NULL,
+                                          witan_allocator_default(), NULL),
+                     WITAN_OK);
+        CHECK(!same(&p, &other));
+        for (size_t n = 0; n < p.clients && variant == 0; n++) {
+            CHECK(own_rows(&p, n) == own_rows(&other, n));
+        }
+        drop(&other);
+        drop(&again);
+        drop(&p);
+    }
+}
+
+/* The rule once more, slowly: the largest class left to the client with fewest rows. */
+static void
+natural_fills_the_smallest_client(void)
+{
+    for (size_t clients = 1; clients <= 40; clients++) {
+        sets *s = fixture();
+        witan_partition_config config = config_of(WITAN_PARTITION_NATURAL);
+        witan_partition p;
+        size_t rows[40] = {0}, sizes[40] = {0}, holder[40];
+        config.clients = clients;
+        config.minimum_samples = 2;
+        skew(s, 40);
+        for (size_t i = 0; i < ROWS; i++) {
+            rows[s->train_labels[i]]++;
+        }
+        CHECK_STATUS(witan_partition_make(&p, &config, &s->train, NULL,
+                                          witan_allocator_default(), NULL),
+                     WITAN_OK);
+        CHECK(holders(&p, s->train_labels, holder, 40) == 0);
+        for (size_t turn = 0; turn < 40; turn++) {
+            size_t largest = 0, smallest = 0;
+            for (size_t c = 0; c < 40; c++) {
+                largest = rows[c] > rows[largest] ? c : largest;
+            }
+            for (size_t n = 0; n < clients; n++) {
+                smallest = sizes[n] < sizes[smallest] ? n : smallest;
+            }
+            CHECK(holder[largest] == smallest);
+            sizes[smallest] += rows[largest];
+            rows[largest] = 0;
+        }
+        for (size_t n = 0; n < clients; n++) {
+            CHECK(own_rows(&p, n) == sizes[n]);
+        }
+        drop(&p);
+    }
+}
+
+static void
+natural_needs_a_class_for_each_client(void)
+{
+    sets *s = fixture();
+    witan_partition_config config = config_of(WITAN_PARTITION_NATURAL);
+    witan_partition p;
+    witan_diag diag = {WITAN_OK, ""};
+    config.clients = 11;
+    s->train.classes = 20; /* ten of them without rows */
+    CHECK_STATUS(witan_partition_make(&p, &config, &s->train, NULL,
+                                      witan_allocator_default(), &diag),
+                 WITAN_E_CONFIG);
+    CHECK_CONTAINS(diag.message, "10 classes or groups cannot be dealt whole to 11");
+    config.clients = 10;
+    CHECK_STATUS(witan_partition_make(&p, &config, &s->train, NULL,
+                                      witan_allocator_default(), NULL),
+                 WITAN_OK);
+    drop(&p);
+    s->train_labels[0] = 19; /* a class of one row, which is too few */
+    config.clients = 11;
+    memset(&diag, 0, sizeof diag);
+    CHECK_STATUS(witan_partition_make(&p, &config, &s->train, NULL,
+                                      witan_allocator_default(), &diag),
+                 WITAN_E_CONFIG);
+    CHECK_CONTAINS(diag.message, "client 10 would hold 1 rows");
+}
+
 static void
 a_short_client_is_topped_up_from_the_largest(void)
 {
@@ -1126,7 +1276,7 @@ every_allocation_may_fail(void)
         CHECK_STATUS(status, WITAN_E_MEMORY);
     }
     drop(&whole);
-    for (int kind = 0; kind <= KINDS; kind++) {
+    for (int kind = 0; kind <= WITAN_PARTITION_NATURAL; kind++) {
         for (int global = 0; global < 2; global++) {
             witan_partition_config config = config_of((witan_partition_kind)kind);
             config.path = directory;
@@ -1161,6 +1311,7 @@ kinds_have_names(void)
     CHECK_STRING(witan_partition_kind_name(WITAN_PARTITION_DIRICHLET_CLIENT),
                  "dirichlet-client");
     CHECK_STRING(witan_partition_kind_name(WITAN_PARTITION_FILE), "file");
+    CHECK_STRING(witan_partition_kind_name(WITAN_PARTITION_NATURAL), "natural");
 }
 
 int
@@ -1174,6 +1325,9 @@ main(void)
     RUN(holdouts_have_their_share);
     RUN(labels_gives_each_client_k_classes);
     RUN(shards_are_cut_from_sorted_rows);
+    RUN(natural_deals_whole_classes);
+    RUN(natural_fills_the_smallest_client);
+    RUN(natural_needs_a_class_for_each_client);
     RUN(a_short_client_is_topped_up_from_the_largest);
     RUN(top_up_cuts_the_largest_to_one_size);
     RUN(balance_stops_at_the_fair_share);
