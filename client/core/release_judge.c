@@ -52,7 +52,6 @@ judge_names(uint8_t *kind, const char *const *names, size_t count)
         kind[v] = token_kind(names[v], &characters);
         words = words || (v != 0 && characters > 1); /* 0 is <unk> */
     }
-    kind[0] = TOKEN_PLAIN;
     for (size_t v = 0; words && v < count; v++) {
         kind[v] = kind[v] == TOKEN_DIGIT ? TOKEN_NUMBER : kind[v];
     }

@@ -265,6 +265,11 @@ private_training_is_a_function_of_its_key(void)
     float *later = privately_trained(1.0, 0.5, 1, NULL);
     float *quiet = privately_trained(1.0, 0.0, 0, NULL);
     float *own = privately_trained(1.0, 0.5, 0, &source);
+    meter key = {.bytes = 0};
+    witan_random_init(&key.random, 11, 3, 0, WITAN_PURPOSE_PRIVATE);
+    float *keyed = privately_trained(1.0, 0.5, 0, &key);
+    CHECK(memcmp(first, keyed, size) == 0);
+    free(keyed);
     CHECK(memcmp(first, again, size) == 0);
     CHECK(memcmp(first, plain, size) != 0);
     CHECK(memcmp(first, later, size) != 0);

@@ -326,6 +326,24 @@ private_rows_are_flatter(void)
     }
 }
 
+/* What the stream of (11, 3, round 2, NOISE) makes of the client's logits. */
+static bool
+said_by_stream(pupil *p, const witan_soft_labels *said)
+{
+    float z[ROWS][C], q[ROWS][C];
+    witan_random random;
+    witan_random_init(&random, 11, 3, 2, WITAN_PURPOSE_NOISE);
+    witan_noise_source source = witan_noise_source_seeded(&random);
+    CHECK_STATUS(witan_network_predict(&p->client.learner, p->kit.bench, &points.rows,
+                                       p->plan.transfer.indices, ROWS, z[0]),
+                 WITAN_OK);
+    CHECK_STATUS(witan_release_rows(NULL, &p->plan.release, z[0], p->kit.scores, 0,
+                                    ROWS, C, &source, witan_allocator_default()),
+                 WITAN_OK);
+    witan_soft_labels_decode(said, 0, ROWS, q[0]);
+    return memcmp(z, q, sizeof z) == 0;
+}
+
 /* Every way to draw: blocks change nothing, a key says the same twice. */
 static void
 noise_is_a_function_of_its_key(void)
@@ -349,6 +367,7 @@ noise_is_a_function_of_its_key(void)
         witan_soft_labels said = pupil_extract(&p, 2), again = pupil_extract(&p, 2);
         CHECK(same(&said, &again));
         CHECK_STATUS(witan_soft_labels_check(&said, NULL), WITAN_OK);
+        CHECK(said_by_stream(&p, &said));
         pupil_labels_fini(&again);
         p.kit.block = 1;
         again = pupil_extract(&p, 2);

@@ -326,6 +326,33 @@ private_rows_are_said_flatter(void)
 }
 
 static void
+the_largest_score_counts(void)
+{
+    static text words;
+    static double gap[ROWS], both[ROWS];
+    const uint32_t shown[] = {6};
+    size_t by_gap = 0, by_rules = 0;
+    for (int ruled = 0; ruled < 2; ruled++) {
+        pupil p;
+        start(&p, &words, shown, 1, 20);
+        witan_release_free(&p.client.release);
+        p.plan.release.rules = ruled != 0;
+        CHECK_STATUS(witan_release_new(&p.client.release, &p.plan, &p.client, &p.kit,
+                                       witan_allocator_default()),
+                     WITAN_OK);
+        pupil_scores(&p, ruled != 0 ? both : gap);
+        pupil_fini(&p);
+    }
+    for (size_t i = 0; i < ROWS; i++) { /* windows without a digit keep their gap */
+        bool digit = i / P == 6 && i % P + 1 >= BEFORE && i % P + 1 < BEFORE + PHRASE;
+        CHECK(both[i] == (digit ? 1.0 : gap[i]));
+        by_rules += both[i] > gap[i];
+        by_gap += both[i] > 0.0 && !digit;
+    }
+    CHECK(by_rules > 0 && by_gap > ROWS / 2);
+}
+
+static void
 memory_may_run_out(void)
 {
     static text words;
@@ -372,6 +399,7 @@ main(void)
     RUN(scores_follow_their_formula);
     RUN(what_was_heard_is_a_reference);
     RUN(private_rows_are_said_flatter);
+    RUN(the_largest_score_counts);
     RUN(memory_may_run_out);
     return witan_test_finish();
 }
