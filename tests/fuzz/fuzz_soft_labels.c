@@ -80,7 +80,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     const size_t k = (size_t)(data[0] >> 4) + 1;
     const witan_codec codecs[] = {WITAN_CODEC_F32, WITAN_CODEC_U16, WITAN_CODEC_TOP(k),
-                                  (witan_codec)(3 | data[0] << 24 | data[1] << 8)};
+                                  3u | (uint32_t)data[0] << 24 |
+                                      (uint32_t)data[1] << 8};
     uint8_t *bytes = malloc(size - 4 + (size == 4));
     require(bytes != NULL);
     memcpy(bytes, data + 4, size - 4);
