@@ -40,7 +40,8 @@ def write(name, leaves, loss_of_row):
 
 
 def mlp(generator):
-    x, label = as_f32(generator.normal(0, 1, (ROWS, FEATURES))), generator.integers(0, OUTPUTS, ROWS)
+    x = as_f32(generator.normal(0, 1, (ROWS, FEATURES)))
+    label = generator.integers(0, OUTPUTS, ROWS)
     leaves = [as_f32(generator.normal(0, 0.5, shape)).requires_grad_()
               for shape in ((HIDDEN, FEATURES), (HIDDEN,), (OUTPUTS, HIDDEN), (OUTPUTS,))]
 
