@@ -16,7 +16,7 @@ const char *witan_evidence_place_name(witan_audit_place place);
 
 /* 5 % and 95 % quantile of the mean exposure, bits, of n canaries that no model saw:
  * Gamma(n, 1) / (n ln 2). Up to 200 canaries by the Poisson sum, exact; above by Wilson
- * and Hilferty 1931, to 1e-4. Both NaN for n == 0. */
+ * and Hilferty 1931, to 1e-5. Both NaN for n == 0. */
 void witan_evidence_null_band(double *low, double *high, size_t n);
 
 /* The latest round with an exposure; SIZE_MAX without one. */

@@ -45,7 +45,7 @@ typedef struct witan_audit_extraction {
 typedef struct witan_audit_membership {
     size_t client;
     const char *attack; /* "rmia", "lira-online", "lira-offline", "loss" */
-    const char *place;  /* "model", "soft labels" */
+    const char *place;  /* "model", "model before distilling" */
     size_t members, others;
     size_t references; /* models that were compared with */
     double auc, balanced_accuracy, tpr_1, tpr_01, tpr_0; /* at FPR 1 %, 0.1 %, 0 */

@@ -150,16 +150,16 @@ add_memberships(witan_text *out, const witan_audit_record *record,
     if (count == 0) {
         return;
     }
-    (void)snprintf(line, sizeof line, "%-14s %-14s %7s %7s %7s %9s %9s", "membership",
+    (void)snprintf(line, sizeof line, "%-12s %-23s %7s %7s %7s %7s %8s", "membership",
                    "seen from", "clients", "AUC", "highest", "TPR@1%", "TPR@0.1%");
     witan_text_add(out, "\n", 1);
     witan_line_paint(out, terminal, WITAN_DIM, line);
     for (size_t g = 0; g < count; g++) {
         const witan_evidence_attack *at = &attacks[g];
-        witan_line_name(out, at->attack, 14, terminal->unicode);
+        witan_line_name(out, at->attack, 12, terminal->unicode);
         witan_text_add(out, " ", 1);
-        witan_line_name(out, at->place, 14, terminal->unicode);
-        witan_text_format(out, " %7zu %7s %7s %9s %9s\n", at->clients,
+        witan_line_name(out, at->place, 23, terminal->unicode);
+        witan_text_format(out, " %7zu %7s %7s %7s %8s\n", at->clients,
                           witan_shown_real(at->auc, 3).text,
                           witan_shown_real(at->auc_largest, 3).text,
                           witan_shown_percent(at->tpr_1).text,

@@ -97,7 +97,7 @@ fill_clients(fake_audit *self, size_t clients, bool leaky)
             self->membership[6 * n + a] = (witan_audit_membership){
                 .client = n,
                 .attack = attacks[a % 3],
-                .place = a < 3 ? "model" : "soft labels",
+                .place = a < 3 ? "model" : "model before distilling",
                 .members = 500,
                 .others = 1500,
                 .references = 4,

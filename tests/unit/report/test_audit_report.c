@@ -74,10 +74,10 @@ test_null_band(void)
                  {5000, 1.4093002770026648, 1.4764178784382616}};
     double low, high;
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
-        double exact = known[i].n <= 200 ? 1e-9 : 1e-4;
+        double within = known[i].n <= 200 ? 1e-10 : 1e-5;
         witan_evidence_null_band(&low, &high, known[i].n);
-        CHECK_NEAR(low, known[i].low, exact, exact);
-        CHECK_NEAR(high, known[i].high, exact, exact);
+        CHECK_NEAR(low, known[i].low, within, 0.0);
+        CHECK_NEAR(high, known[i].high, within, 0.0);
     }
     witan_evidence_null_band(&low, &high, 0);
     CHECK(isnan(low) && isnan(high));
@@ -145,7 +145,7 @@ test_groups(void)
     CHECK(fake_audit_named(&audit, "leaky"));
     CHECK(witan_evidence_attacks(&audit.record, attacks) == 6);
     CHECK_STRING(attacks[4].attack, "lira-offline");
-    CHECK_STRING(attacks[4].place, "soft labels");
+    CHECK_STRING(attacks[4].place, "model before distilling");
     CHECK(attacks[4].clients == 12);
     CHECK_NEAR(attacks[4].auc, 0.59 + 0.001 * 46.0 / 12.0, 1e-12, 0.0);
     CHECK_NEAR(attacks[4].auc_largest, 0.599, 1e-12, 0.0);
@@ -200,6 +200,8 @@ test_table(void)
     CHECK_CONTAINS(out.data,
                    "      16 19.9 [19.3,19.9] 13.8 [13.2,14.5] 15.5 [14.9,16.2] "
                    "17.2 [16.6,17.9]\n");
+    CHECK_CONTAINS(out.data, "lira-offline model before distilling      12   0.594   "
+                             "0.599     2.1      0.4\n");
     CHECK_CONTAINS(out.data, "utility       perplexity on the global test: students "
                              "4.52, holders 4.31\n");
     CHECK_CONTAINS(out.data, "shown >=      0.41 (one run, students)\n");
