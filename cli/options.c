@@ -215,10 +215,28 @@ read_options(const witan_usage *usage, bool seen[OPTIONS_MAX], bool *help, int a
     return WITAN_OK;
 }
 
+static witan_status
+read_arguments(const witan_usage *usage, int argc, char **argv, witan_diag *diag)
+{
+    while (optind < argc) {
+        if (usage->values->count == WITAN_TEXTS_MAX) {
+            return witan_usage_error(usage, diag, "more than %d times %s",
+                                     WITAN_TEXTS_MAX, usage->argument);
+        }
+        usage->values->items[usage->values->count++] = argv[optind++];
+    }
+    return usage->argument_required && usage->values->count == 0
+               ? witan_usage_error(usage, diag, "%s is missing", usage->argument)
+               : WITAN_OK;
+}
+
 /* What is left after the options. */
 static witan_status
 read_argument(const witan_usage *usage, int argc, char **argv, witan_diag *diag)
 {
+    if (usage->values != NULL) {
+        return read_arguments(usage, argc, argv, diag);
+    }
     if (optind < argc && usage->argument != NULL) {
         *usage->value = argv[optind++];
     } else if (usage->argument_required) {

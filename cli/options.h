@@ -47,6 +47,7 @@ typedef struct witan_usage {
     const char *argument;   /* "NAME"; NULL: none is taken */
     bool argument_required; /* else it may be left out */
     char **value;           /* where the argument goes, borrowed from argv */
+    witan_texts *values;    /* instead: where any number of them go */
 } witan_usage;
 
 /* False when there is nothing left to do: --help was printed, or what is wrong was

@@ -36,6 +36,37 @@ share_of(const audit_scene *scene, size_t client, double *truth)
     return WITAN_OK;
 }
 
+/* The record keeps the largest probability of each row: rows of two, the rest apart. */
+static float *
+pairs_of(const audit_scene *scene, const float *top, size_t rows)
+{
+    float *pairs = witan_zalloc(scene->allocator, rows, 2 * sizeof *pairs);
+    for (size_t i = 0; pairs != NULL && i < rows; i++) {
+        pairs[2 * i] = fminf(top[i], 1.0f);
+    }
+    return pairs;
+}
+
+static witan_status
+measure_gap(const audit_scene *scene, const witan_audit_snapshot *it,
+            witan_audit_labels *out)
+{
+    witan_gap_summary gap;
+    float *said = pairs_of(scene, it->said_top, it->rows);
+    float *fused = pairs_of(scene, it->fused_top, it->rows);
+    witan_status status =
+        said == NULL || fused == NULL
+            ? WITAN_E_MEMORY
+            : witan_gap_summarise(&gap, said, fused, it->rows, 2, scene->allocator);
+    if (status == WITAN_OK) {
+        out->gap_mean = gap.mean;
+        out->gap_q99 = gap.q99;
+    }
+    witan_free(scene->allocator, said);
+    witan_free(scene->allocator, fused);
+    return status;
+}
+
 witan_status
 audit_labels_client(audit_scene *scene, const witan_audit_snapshot *it,
                     witan_audit_labels *out)
@@ -59,11 +90,7 @@ audit_labels_client(audit_scene *scene, const witan_audit_snapshot *it,
         out->uniform = leak.uniform;
     }
     if (status == WITAN_OK && it->has_fused) {
-        witan_gap_summary gap; /* the largest of a row alone: rows of one class */
-        status = witan_gap_summarise(&gap, it->said_top, it->fused_top, it->rows, 1,
-                                     scene->allocator);
-        out->gap_mean = status == WITAN_OK ? gap.mean : unknown;
-        out->gap_q99 = status == WITAN_OK ? gap.q99 : unknown;
+        status = measure_gap(scene, it, out);
     }
     if (status != WITAN_OK) {
         (void)witan_diag_fail(scene->diag, status, "%s: soft labels of client %u: %s",
