@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/limits.h"
 #include "cli/commands.h"
@@ -12,7 +13,6 @@
 #include "privacy/search.h"
 #include "setup/canary_file.h"
 #include "store/file.h"
-#include "store/secret_file.h"
 
 enum {
     NUMBERS_MAX = 1024, /* of one list */
@@ -356,7 +356,10 @@ save(const witan_canary_plan *plan, const witan_vocabulary *vocabulary,
                               WITAN_CANARY_PLAN_BYTES_MAX >> 20);
     }
     if (status == WITAN_OK) {
-        status = witan_secret_file_write(args.out, json.data, json.length, diag);
+        mode_t before = umask(077); /* for its owner alone */
+        status = witan_file_replace(args.out, json.data, json.length,
+                                    witan_allocator_default(), diag);
+        (void)umask(before);
     }
     witan_text_fini(&json);
     return status;
