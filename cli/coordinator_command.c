@@ -134,8 +134,11 @@ load_experiment(witan_config *config, bool *given, witan_diag *diag)
     WITAN_TRY(witan_experiment_load(config, args.experiment, args.assignments.items,
                                     args.assignments.count, diag));
     if (args.experiment == NULL) {
-        witan_daemon_say(NULL, "no experiment was given: handwritten digits inside the "
-                               "program are used");
+        bool text = config->data.format == WITAN_DATA_TEXT;
+        witan_daemon_say(NULL, "no experiment was given: the settings' own%s",
+                         config->data.path[0] != '\0' ? ", on the data that they name"
+                         : text ? ", on the text inside the program"
+                                : ", on handwritten digits inside the program");
     }
     return WITAN_OK;
 }

@@ -164,7 +164,7 @@ class JoinLines(Case):
         self.check_error(self.join(line, "--data", self.path("none")), 1, "none")
         self.check_error(self.join(line, "--label", "x"), 2, "--data")
         self.check_error(self.join(line, "--test-fraction", "1"), 2, "--test-fraction")
-        self.assertEqual(self.join(line, "--model", "transformer", "--enrol-only").returncode,
+        self.assertEqual(self.join(line, "--model", "perceptron", "--enrol-only").returncode,
                          2)
         self.assertEqual(self.join(line, "--enrol-only").returncode, 0)
 
