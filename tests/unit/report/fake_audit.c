@@ -81,9 +81,9 @@ fill_clients(fake_audit *self, size_t clients, bool leaky)
         self->extraction[n] = (witan_audit_extraction){
             .client = n,
             .holder = holder,
-            .found = n % 5 != 4,
-            .text = n % 5 == 4 ? "" : "my id is 281265",
-            .planted = n % 5 != 4 && (holder || (leaky && n % 4 == 1)),
+            .found = n % 5 != 3,
+            .text = n % 5 == 3 ? "" : "my id is 281265",
+            .planted = n % 5 != 3 && (holder || (leaky && n % 4 == 1)),
             .repetitions = 16,
             .nodes = 1200 + 7 * n,
             .space = n % 2 == 0 ? 1e6 : 1e9};

@@ -130,7 +130,7 @@ test_headlines(void)
                  "that hold them it is 19.9 bits.");
     check_headline("leaky", "Students reveal a part of canaries repeated 16 times: "
                             "exposure 17.2 bits");
-    check_headline("leaky", "2 of 9 students say a planted canary word for word.");
+    check_headline("leaky", "3 of 9 students say a planted canary word for word.");
     check_headline("contradicted", "A claim is contradicted");
     check_headline("contradicted", "A gate was crossed.");
     check_headline("gaps", "Exposure was not measured");
@@ -300,6 +300,58 @@ test_size(void)
     witan_text page = text_of("thousand", PAGE, NULL);
     CHECK(page.length < 500000);
     CHECK_CONTAINS(page.data, "The first 200 of 6000 rows; audit.json has all.");
+    witan_text_fini(&page);
+}
+
+static size_t
+count_of(const char *text, const char *part)
+{
+    size_t count = 0;
+    for (const char *at = strstr(text, part); at != NULL; at = strstr(at + 1, part)) {
+        count++;
+    }
+    return count;
+}
+
+/* Pictures hold what is beyond the largest possible exposure too: the band of a single
+ * canary, an interval of an extrapolated one. */
+static void
+test_beyond(void)
+{
+    fake_audit audit;
+    for (int what = 0; what < 2; what++) {
+        witan_text out;
+        CHECK(fake_audit_named(&audit, "quiet"));
+        audit.record.space_bits = 1.0;
+        for (size_t i = 0; i < audit.record.exposures; i++) {
+            audit.exposure[i].mean = audit.exposure[i].low = 0.5;
+            audit.exposure[i].high = what == 0 ? 1.0 : 30.0;
+            audit.exposure[i].count = what == 0 ? 1 : 1000;
+        }
+        witan_text_init(&out, witan_allocator_default(), WITAN_REPORT_HTML_CEILING);
+        witan_report_audit_html(&out, &audit.record);
+        CHECK(markup_check(out.data, "beyond") > 15);
+        witan_text_fini(&out);
+        fake_audit_fini(&audit);
+    }
+}
+
+/* A curve of 120 points is drawn with half of them; 72 curves with half of those. */
+static void
+test_thinned(void)
+{
+    witan_text page = text_of("leaky", PAGE, NULL);
+    const char *curve = strstr(page.data, "AUC 0.550</title><polyline");
+    CHECK(curve != NULL);
+    if (curve != NULL) {
+        const char *points = strstr(curve, "points=");
+        size_t spaces = 0;
+        for (size_t i = 0; points != NULL && points[i] != '/'; i++) {
+            spaces += points[i] == ' ' ? 1 : 0;
+        }
+        CHECK(spaces == 60);
+    }
+    CHECK(count_of(page.data, "</title><polyline") == WITAN_AUDIT_PLACES + 36);
     witan_text_fini(&page);
 }
 
@@ -486,6 +538,8 @@ main(void)
     RUN(test_hostile);
     RUN(test_page);
     RUN(test_size);
+    RUN(test_beyond);
+    RUN(test_thinned);
     RUN(test_json_lists);
     RUN(test_json_numbers);
     RUN(test_json_gaps);
