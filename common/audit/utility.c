@@ -109,5 +109,8 @@ audit_measure_utility(audit_scene *scene)
         *(side == 0 ? &record->utility : &record->utility_holders) =
             scene->text ? exp(mean) : mean;
     }
+    if (found.count[0] == 0) { /* everybody holds canaries: all are students too */
+        record->utility = record->utility_holders;
+    }
     return WITAN_OK;
 }
