@@ -15,6 +15,7 @@
 #include "cli/terminal.h"
 #include "coordinator/shell/invite.h"
 #include "coordinator/shell/server.h"
+#include "data/load.h"
 #include "fusion/fusion.h"
 #include "report/number.h"
 #include "setup/world.h"
@@ -134,11 +135,14 @@ load_experiment(witan_config *config, bool *given, witan_diag *diag)
     WITAN_TRY(witan_experiment_load(config, args.experiment, args.assignments.items,
                                     args.assignments.count, diag));
     if (args.experiment == NULL) {
-        bool text = config->data.format == WITAN_DATA_TEXT;
-        witan_daemon_say(NULL, "no experiment was given: the settings' own%s",
-                         config->data.path[0] != '\0' ? ", on the data that they name"
-                         : text ? ", on the text inside the program"
-                                : ", on handwritten digits inside the program");
+        witan_daemon_say(NULL,
+                         config->data.path[0] != '\0'
+                             ? "no experiment was given: the settings name the data"
+                         : config->data.format == WITAN_DATA_TEXT
+                             ? "no experiment was given: the text inside the "
+                               "program is used"
+                             : "no experiment was given: handwritten digits "
+                               "inside the program are used");
     }
     return WITAN_OK;
 }
