@@ -172,11 +172,11 @@ test_top_is_golden(void)
             CHECK_NEAR(epd[i], epds.values[(size_t)e * N * C + i], 1e-5, 0.0);
         }
     }
+    fini_all(out, N);
     CHECK_STATUS(witan_fusion_combine(out, W.values, &council.input,
                                       WITAN_COMBINE_LOGIT, witan_allocator_default()),
                  WITAN_E_INVALID);
     CHECK(out[0].bytes == NULL && out[N - 1].bytes == NULL);
-    fini_all(out, N);
     speakers_fini(&council);
     free(values);
     witan_golden_free(&labels);
