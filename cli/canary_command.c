@@ -308,8 +308,8 @@ show_plan(witan_text *out, const witan_canary_plan *plan,
     add_list(out, request->repetitions, request->levels);
     witan_text_format(out,
                       " repetitions: %zu\n"
-                      "planted   %zu of them as %zu training rows of client ",
-                      plan->count, inserted, rows);
+                      "planted   %zu of them as %zu training rows of client%s ",
+                      plan->count, inserted, rows, plan->holders_count == 1 ? "" : "s");
     add_list(out, plan->holders, plan->holders_count);
     witan_text_format(out, "\n");
     show_transfer(out, plan, world);

@@ -202,7 +202,13 @@ windows_are_copies_of_the_holders(void)
 {
     uint32_t window[64], own[64], tokens[WITAN_CANARY_SLOTS_MAX];
     size_t slots, length, at[64] = {0};
-    plant_all(WITAN_CANARY_TEXT, WITAN_TRANSFER_WITHOUT);
+    begin(true);
+    set("data.text.group=speaker"); /* labels that differ */
+    load();
+    witan_canary_request request =
+        request_of(WITAN_CANARY_TEXT, WITAN_TRANSFER_WITHOUT);
+    draw(&request);
+    CHECK_STATUS(plant(), WITAN_OK);
     slots = plan.compiled.slots;
     length = world.train.length + 1;
     witan_part part = witan_world_private_part(&world, 2);
@@ -240,8 +246,7 @@ windows_are_copies_of_the_holders(void)
 
     begin(true);
     load();
-    witan_canary_request request =
-        request_of(WITAN_CANARY_TEXT, WITAN_TRANSFER_CANARIES);
+    request = request_of(WITAN_CANARY_TEXT, WITAN_TRANSFER_CANARIES);
     request.placement = WITAN_PLACE_START;
     draw(&request);
     CHECK_STATUS(plant(), WITAN_OK);
@@ -287,20 +292,43 @@ check_probes(size_t expected)
     }
 }
 
+/* Almost all fills of a small template: none of them is a canary's, and they come from
+ * the stream that the contract names. */
+static void
+other_fills_are_no_canaries(void)
+{
+    static uint32_t fills[900][3];
+    uint32_t window[64], tokens[WITAN_CANARY_SLOTS_MAX];
+    witan_random random;
+    begin(true);
+    load();
+    witan_canary_request request =
+        request_of(WITAN_CANARY_TEXT, WITAN_TRANSFER_TEMPLATE);
+    request.text = "my id is {d3}.";
+    request.transfer_rows = 900;
+    draw(&request);
+    CHECK_STATUS(plant(), WITAN_OK);
+    check_probes(900);
+    witan_random_init(&random, plan.seed, WITAN_CLIENT_NONE, 1, WITAN_PURPOSE_CANARY);
+    CHECK_STATUS(witan_canary_draw(*fills, 900, plan.fills, plan.count, &plan.compiled,
+                                   &random, heap(), &diag),
+                 WITAN_OK);
+    for (size_t i = 0; i < 900; i++) {
+        CHECK(world.probe[i].canary == UINT32_MAX);
+        witan_dataset_windows(&world.train, world.transfer.indices + 40 + i, 1, window);
+        witan_canary_tokens(&plan.compiled, fills[i], tokens);
+        CHECK(memcmp(window + world.probe[i].offset, tokens,
+                     plan.compiled.slots * sizeof *tokens) == 0);
+    }
+    unload();
+}
+
 static void
 transfer_sets_show_what_the_plan_says(void)
 {
-    uint32_t other[2][64];
     plant_all(WITAN_CANARY_TEXT, WITAN_TRANSFER_TEMPLATE);
     check_private_parts();
     check_probes(30);
-    CHECK(world.probe[0].canary == UINT32_MAX && world.probe[29].canary == UINT32_MAX);
-    for (size_t i = 0; i < 2; i++) { /* other fills are different */
-        witan_dataset_windows(&world.train, world.transfer.indices + 40 + i, 1,
-                              other[i]);
-    }
-    CHECK(memcmp(other[0] + world.probe[0].offset, other[1] + world.probe[1].offset,
-                 16 * sizeof **other) != 0);
     unload();
     plant_all(WITAN_CANARY_TEXT, WITAN_TRANSFER_CANARIES);
     check_private_parts();
@@ -640,6 +668,7 @@ main(void)
 {
     RUN(text_stands_where_it_should);
     RUN(windows_are_copies_of_the_holders);
+    RUN(other_fills_are_no_canaries);
     RUN(transfer_sets_show_what_the_plan_says);
     RUN(noise_is_planted_as_it_is_drawn);
     RUN(mislabelled_rows_are_those_of_the_test_set);
