@@ -16,7 +16,7 @@ typedef struct asking {
     float *z;          /* [batch, vocabulary] */
     uint32_t *parent;  /* [batch] */
     uint32_t *tokens;  /* [batch] */
-    double *value;     /* [batch] surprise of what is being fed */
+    double *value;     /* [batch] surprise of what is being fed; set by its callers */
     float *prompt[2];  /* [1, state] */
     size_t first;      /* slot of the first hole */
     const float *root; /* state before it; z row 0 tells what comes, at first */
@@ -135,10 +135,7 @@ asking_init(asking *self, const witan_canary_template *form,
         return WITAN_E_MEMORY;
     }
     self->tokens[0] = form->slot[0].token;
-    witan_status status =
-        feed(self, NULL, NULL, &self->first, 1, self->prompt, &self->root);
-    self->value[0] = 0.0; /* literals before the first hole cancel */
-    return status;
+    return feed(self, NULL, NULL, &self->first, 1, self->prompt, &self->root);
 }
 
 /* --- all fills ------------------------------------------------------------------ */

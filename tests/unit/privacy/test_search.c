@@ -63,6 +63,7 @@ markov_step(void *context, float *to, float *z, const float *from,
         uint32_t before = 0;
         if (from != NULL) {
             const float *state = from + (parent == NULL ? i : parent[i]) * STATE;
+            CHECK(to == NULL || state + STATE <= to || state >= to + count * STATE);
             before = (uint32_t)state[0];
             if (!CHECK(state[2] == MARK && state[1] == (float)(position - 1))) {
                 exit(1);
@@ -592,6 +593,22 @@ product_ranks_of_large_spaces(void)
         witan_search_product_rank(&rank, fill, p, V, &form, 100, &random, heap),
         WITAN_OK);
     CHECK_NEAR(rank, 1e12, 0, 1e-12);
+    witan_canary_template_fini(&form, heap);
+
+    /* What lies below half a step is as good as nothing; half a step is not. */
+    compile(&form, "i{d1}", &vocabulary);
+    const float below[] = {0.0F, 1e-6F, 7.6e-6F, 7.7e-6F};
+    const double ranks[] = {10, 10, 10, 7};
+    for (uint32_t s = 0; s < 4; s++) {
+        p[form.slot[1].symbols[s]] = below[s];
+    }
+    for (uint32_t s = 0; s < 4; s++) {
+        CHECK_STATUS(witan_search_product_rank(&rank, &s, p, V, &form, 0, NULL, heap),
+                     WITAN_OK);
+        CHECK_NEAR(rank, ranks[s], 0, 0);
+    }
+    witan_canary_template_fini(&form, heap);
+    compile(&form, "i{d14}", &vocabulary);
     const float bad[] = {(float)NAN, -1e-6F, (float)INFINITY};
     for (size_t i = 0; i < 3; i++) {
         p[13 * V + form.slot[1].symbols[9]] = bad[i];
