@@ -10,17 +10,6 @@
 #include "report/facts.h"
 
 static void
-add_cut_note(witan_text *out, size_t rows, const char *what)
-{
-    if (rows > WITAN_ROWS_MAX) {
-        witan_text_format(out,
-                          "<p class=\"note\">The first %d of %zu %s; audit.json has "
-                          "all.</p>\n",
-                          (int)WITAN_ROWS_MAX, rows, what);
-    }
-}
-
-static void
 open_table(witan_text *out, const char *heads)
 {
     witan_text_format(out,
@@ -202,7 +191,7 @@ add_exposure_table(witan_text *out, const witan_audit_record *record, size_t rou
         }
     }
     close_table(out);
-    add_cut_note(out, rows, "rows");
+    witan_html_cut_note(out, rows, "rows", "audit.json");
 }
 
 static void
@@ -277,7 +266,7 @@ add_extraction(witan_text *out, const witan_audit_record *record)
         witan_text_format(out, "</tr>\n");
     }
     close_table(out);
-    add_cut_note(out, record->extractions, "models");
+    witan_html_cut_note(out, record->extractions, "models", "audit.json");
 }
 
 /* ---- membership ------------------------------------------------------------------ */
@@ -326,7 +315,7 @@ add_membership_rows(witan_text *out, const witan_audit_record *record)
         witan_text_format(out, "</tr>\n");
     }
     close_table(out);
-    add_cut_note(out, record->memberships, "rows");
+    witan_html_cut_note(out, record->memberships, "rows", "audit.json");
     witan_text_format(out, "</details>\n");
 }
 
@@ -395,7 +384,7 @@ add_labels(witan_text *out, const witan_audit_record *record)
         witan_text_format(out, "</tr>\n");
     }
     close_table(out);
-    add_cut_note(out, record->labels_count, "clients");
+    witan_html_cut_note(out, record->labels_count, "clients", "audit.json");
 }
 
 /* ---- promised and shown ---------------------------------------------------------- */
@@ -539,7 +528,7 @@ add_run_rows(witan_text *out, const witan_audit_record *record)
         witan_text_format(out, "</tr>\n");
     }
     close_table(out);
-    add_cut_note(out, record->runs, "runs");
+    witan_html_cut_note(out, record->runs, "runs", "audit.json");
     witan_text_format(out, "</details>\n");
 }
 

@@ -128,3 +128,14 @@ witan_html_term(witan_text *out, const char *term, const char *text)
         witan_text_format(out, "</dd>\n");
     }
 }
+
+void
+witan_html_cut_note(witan_text *out, size_t rows, const char *what, const char *file)
+{
+    if (rows > WITAN_ROWS_MAX) {
+        witan_text_format(out,
+                          "<p class=\"note\">The first %d of %zu %s; %s has "
+                          "all.</p>\n",
+                          (int)WITAN_ROWS_MAX, rows, what, file);
+    }
+}

@@ -33,6 +33,9 @@ void witan_html_term(witan_text *out, const char *term, const char *text);
 enum {
     WITAN_ROWS_MAX = 200
 };
+/* Says so, when there are more. what, file: trusted. */
+void witan_html_cut_note(witan_text *out, size_t rows, const char *what,
+                         const char *file);
 
 /* Colours of kinds of model in the style sheet, classes k0 .. k7, then from the start.
  */

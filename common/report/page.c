@@ -286,17 +286,6 @@ add_matrices(witan_text *out, const witan_run_record *run)
 
 /* ---- tables ---------------------------------------------------------------------- */
 
-static void
-add_cut_note(witan_text *out, size_t rows, const char *what)
-{
-    if (rows > WITAN_ROWS_MAX) {
-        witan_text_format(out,
-                          "<p class=\"note\">The first %d of %zu %s; metrics.jsonl has "
-                          "all.</p>\n",
-                          (int)WITAN_ROWS_MAX, rows, what);
-    }
-}
-
 /* Result, and where a reference exists: alone, gain. */
 static void
 add_accuracy_cells(witan_text *out, const witan_run_record *run, double after,
@@ -317,7 +306,7 @@ add_clients(witan_text *out, const witan_run_record *run)
                               : "<th>result</th>";
     int span = witan_has_reference(run) ? 3 : 1;
     witan_text_format(out, "<h2>Clients</h2>\n");
-    add_cut_note(out, run->clients, "clients");
+    witan_html_cut_note(out, run->clients, "clients", "metrics.jsonl");
     witan_text_format(
         out,
         "<div class=\"panel scroll\"><table><thead><tr class=\"top\">"
@@ -433,7 +422,7 @@ add_rounds(witan_text *out, const witan_run_record *run)
         return;
     }
     witan_text_format(out, "<details><summary>Round by round</summary>\n");
-    add_cut_note(out, run->rounds_done, "rounds");
+    witan_html_cut_note(out, run->rounds_done, "rounds", "metrics.jsonl");
     witan_text_format(out,
                       "<div class=\"panel scroll\"><table><thead><tr><th>round</th>"
                       "<th>own mix, %%</th><th>global test, %%</th><th>asked</th>"

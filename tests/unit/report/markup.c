@@ -197,3 +197,17 @@ markup_has_word(const char *text, const char *word)
     }
     return false;
 }
+
+size_t
+line_columns(const char *line)
+{
+    size_t columns = 0;
+    for (; *line != '\n' && *line != '\0'; line++) {
+        if (*line == '\x1b') {
+            line += strcspn(line, "mK");
+        } else if (((unsigned char)*line & 0xc0) != 0x80 && *line != '\r') {
+            columns++;
+        }
+    }
+    return columns;
+}

@@ -1,5 +1,5 @@
 /* markup.h - a checker of XML, as far as the pages use it, marks outside their picture
- * included. */
+ * included; words; widths of lines. */
 #ifndef WITAN_TEST_MARKUP_H
 #define WITAN_TEST_MARKUP_H
 
@@ -11,5 +11,8 @@ size_t markup_check(const char *page, const char *name);
 
 /* True when `word` stands in the text between things that are not letters. */
 bool markup_has_word(const char *text, const char *word);
+
+/* Columns of the line at `line`, to its end; escape sequences have none. */
+size_t line_columns(const char *line);
 
 #endif

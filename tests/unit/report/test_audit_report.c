@@ -156,20 +156,6 @@ test_groups(void)
 
 /* ---- table ----------------------------------------------------------------------- */
 
-static size_t
-columns_of(const char *line)
-{
-    size_t columns = 0;
-    for (; *line != '\n' && *line != '\0'; line++) {
-        if (*line == '\x1b') {
-            line += strcspn(line, "m");
-        } else if (((unsigned char)*line & 0xc0) != 0x80) {
-            columns++;
-        }
-    }
-    return columns;
-}
-
 static void
 test_eighty_columns(void)
 {
@@ -180,8 +166,8 @@ test_eighty_columns(void)
         while (*line != '\0') {
             bool path = strncmp(line, "report  ", 8) == 0 ||
                         strncmp(line, "raw numbers", 11) == 0;
-            CHECK(path || columns_of(line) <= 80);
-            if (!path && columns_of(line) > 80) {
+            CHECK(path || line_columns(line) <= 80);
+            if (!path && line_columns(line) > 80) {
                 fprintf(stderr, "%s: %.*s\n", audits[i / 3], (int)strcspn(line, "\n"),
                         line);
             }

@@ -9,6 +9,7 @@
 #include "report/report.h"
 #include "support/witan_test.h"
 #include "unit/report/fake_run.h"
+#include "unit/report/markup.h"
 
 static const char *const runs[] = {
     "ten",    "hundred",     "thousand", "alone",   "unreferenced", "averaged",
@@ -33,21 +34,6 @@ table_of(const char *name, const witan_terminal *terminal)
     CHECK_STATUS(out.status, WITAN_OK);
     fake_run_fini(&run);
     return out;
-}
-
-/* Columns of the line at `line`, to its end; escape sequences have none. */
-static size_t
-columns_of(const char *line)
-{
-    size_t columns = 0;
-    for (; *line != '\n' && *line != '\0'; line++) {
-        if (*line == '\x1b') {
-            line += strcspn(line, "mK");
-        } else if (((unsigned char)*line & 0xc0) != 0x80 && *line != '\r') {
-            columns++;
-        }
-    }
-    return columns;
 }
 
 static bool
@@ -84,7 +70,7 @@ test_eighty_columns(void)
         witan_text out = table_of(runs[i / 3], terminals[i % 3]);
         const char *line = out.data;
         while (*line != '\0') {
-            bool fits = is_path(line) || columns_of(line) <= 80;
+            bool fits = is_path(line) || line_columns(line) <= 80;
             CHECK(fits);
             if (!fits) {
                 fprintf(stderr, "%s: %.*s\n", runs[i / 3], (int)strcspn(line, "\n"),
@@ -213,8 +199,8 @@ test_progress_widths(void)
         witan_text out;
         witan_text_init(&out, witan_allocator_default(), 4096);
         witan_report_progress(&out, &middle, &terminal);
-        CHECK(columns_of(out.data) < columns);
-        CHECK(columns <= 10 || columns_of(out.data) >= 10);
+        CHECK(line_columns(out.data) < columns);
+        CHECK(columns <= 10 || line_columns(out.data) >= 10);
         witan_text_fini(&out);
     }
 }
