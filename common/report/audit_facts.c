@@ -279,12 +279,22 @@ add_answer(witan_text *out, const witan_audit_record *record,
     static const char *const what[] = {"tell an unknown part",
                                        "reveal nothing measurable", "reveal a part",
                                        "give away nearly all"};
-    witan_text_format(out, "%s %s of ", who[answer->place],
-                      what[witan_evidence_judge(record, answer)]);
+    witan_evidence_verdict verdict = witan_evidence_judge(record, answer);
+    size_t n = witan_evidence_canaries(record, answer->round, answer->repetitions);
+    double low, high;
+    witan_text_format(out, "%s %s of ", who[answer->place], what[verdict]);
     add_repeated(out, answer->repetitions);
     witan_text_format(out, ": exposure %s bits (null %.2f; largest possible %s).",
                       witan_shown_bits(answer->mean).text, WITAN_EVIDENCE_NULL_MEAN,
                       witan_shown_bits(record->space_bits).text);
+    if (verdict == WITAN_EVIDENCE_NOTHING) {
+        /* How little the audit could have seen. */
+        witan_evidence_null_band(&low, &high, n);
+        witan_text_format(out,
+                          " With %zu canar%s, chance alone passes %s bits in one audit "
+                          "of 20.",
+                          n, n == 1 ? "y" : "ies", witan_shown_bits(high).text);
+    }
 }
 
 static void
