@@ -13,9 +13,10 @@
 
 typedef struct witan_audit_settings {
     const char *directory; /* of the run; borrowed during the call, copied */
-    size_t shadows; /* shadow models of each client; < 2: none, RMIA uses the others */
-    double exact_max;    /* largest space of fills that is enumerated */
-    uint64_t nodes;      /* of the extraction's search, per client */
+    size_t shadows;   /* shadow models of each client, taken in pairs; < 2: none, RMIA
+                         uses   the other clients' models; LiRA needs 4 */
+    double exact_max; /* largest space of fills that is enumerated */
+    uint64_t nodes;   /* of the extraction's search, per client */
     double significance; /* of bounds, (0, 1) */
     double delta;        /* of bounds where nothing was promised, [0, 1) */
     uint64_t seed;       /* of samples, shadows and intervals */

@@ -273,6 +273,19 @@ audit_membership_add(audit_scene *scene, witan_audit_membership *list,
     return status;
 }
 
+/* The score is a share of the population, so that the surest rows tie: within a share
+ * the ratio itself decides, which never changes the order of two shares. */
+static void
+break_ties(audit_views *self, bool online)
+{
+    double step = 0.5 / (double)self->Z;
+    for (size_t i = 0; i < self->E; i++) {
+        double in = online ? self->in[i] : OFFLINE_A * self->out[i] + 1.0 - OFFLINE_A;
+        double ratio = self->target[i] / (0.5 * (in + self->out[i]));
+        self->score[i] += step * ratio / (1.0 + ratio);
+    }
+}
+
 witan_status
 audit_rmia(audit_views *self, const audit_scene *scene, bool online)
 {
@@ -282,10 +295,12 @@ audit_rmia(audit_views *self, const audit_scene *scene, bool online)
                                   online ? self->z_out : NULL};
     witan_status status = witan_rmia_score(self->score, &rows, &population, OFFLINE_A,
                                            1.0, scene->allocator);
-    return status == WITAN_OK
-               ? status
-               : witan_diag_fail(scene->diag, status, "%s: membership: %s",
-                                 scene->settings->directory, witan_status_text(status));
+    if (status != WITAN_OK) {
+        return witan_diag_fail(scene->diag, status, "%s: membership: %s",
+                               scene->settings->directory, witan_status_text(status));
+    }
+    break_ties(self, online);
+    return WITAN_OK;
 }
 
 /* --- the models of a run ---------------------------------------------------------- */

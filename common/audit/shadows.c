@@ -13,7 +13,8 @@
 
 enum {
     SHADOW_ROUND = 64, /* streams of this room: number of the first shadow's */
-    STREAMS = 4
+    STREAMS = 4,
+    LIRA_MIN = 4 /* two models of each kind, or there is no variance to pool */
 };
 
 typedef struct shadows {
@@ -148,7 +149,13 @@ attack(shadows *self, witan_audit_membership *list)
                 {WITAN_LIRA_OFFLINE, "lira-offline"}};
     audit_scene *scene = self->scene;
     audit_views *views = self->views;
-    for (size_t i = 0; i < sizeof lira / sizeof lira[0]; i++) {
+    if (self->S < LIRA_MIN) {
+        WITAN_TRY(audit_limit(scene->result,
+                              "LiRA was not tried: it needs %d shadow models of each "
+                              "client",
+                              LIRA_MIN));
+    }
+    for (size_t i = 0; i < sizeof lira / sizeof lira[0] && self->S >= LIRA_MIN; i++) {
         witan_status status =
             witan_lira_score(views->score, views->phi, self->phi, self->member, self->S,
                              views->E, lira[i].mode, true, scene->allocator);
