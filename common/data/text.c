@@ -466,18 +466,21 @@ encode(char out[4], uint32_t code)
     return length;
 }
 
-/* seen [CODES]: 1 for every code point of the text and for the digits; how many. */
+/* seen [CODES]: 1 for every code point of the text and for the digits; the highest of
+ * them, and how many. */
 static size_t
-mark_characters(uint8_t *seen, const char *text, size_t size)
+mark_characters(uint8_t *seen, uint32_t *highest, const char *text, size_t size)
 {
     cutter it;
     size_t count = 10;
-    memset(seen + '0', 1, 10);
+    memset(&seen['0'], 1, 10);
+    *highest = '9';
     cutter_init(&it, WITAN_TEXT_CHARACTER);
     for (size_t begin = 0, end; cut(&it, text, size, &begin, &end); begin = end) {
         uint32_t code = decode(text + begin, end - begin);
         count += seen[code] == 0;
         seen[code] = 1;
+        *highest = code > *highest ? code : *highest;
     }
     return count;
 }
@@ -490,7 +493,8 @@ make_characters(witan_vocabulary *out, const char *text, size_t size,
     if (seen == NULL) {
         return WITAN_E_MEMORY;
     }
-    size_t count = 1 + mark_characters(seen, text, size);
+    uint32_t highest;
+    size_t count = 1 + mark_characters(seen, &highest, text, size);
     witan_status status =
         count > WITAN_CLASSES_MAX
             ? witan_diag_fail(diag, WITAN_E_LIMIT,
@@ -498,7 +502,7 @@ make_characters(witan_vocabulary *out, const char *text, size_t size,
                               "make a vocabulary: use words",
                               count - 1, WITAN_CLASSES_MAX - 1)
             : prepare(out, WITAN_TEXT_CHARACTER, count, allocator);
-    for (uint32_t code = 0; code < CODES && status == WITAN_OK; code++) {
+    for (uint32_t code = 0; code <= highest && status == WITAN_OK; code++) {
         if (seen[code] != 0) {
             char piece[4], name[NAME_SIZE];
             size_t length;

@@ -48,7 +48,7 @@ check_tokens(const witan_vocabulary *self, const char *text, size_t size,
     CHECK_STATUS(witan_vocabulary_encode(self, text, size, &tokens, &found, &unknown,
                                          witan_allocator_default(), NULL),
                  WITAN_OK);
-    if (CHECK(found == count)) {
+    if (CHECK(found == count) && count > 0) {
         CHECK(memcmp(tokens, expected, count * sizeof *tokens) == 0);
     }
     for (size_t t = 0; t < count; t++) {
