@@ -318,6 +318,85 @@ add_holders(witan_text *out, const witan_audit_record *record,
 }
 
 static bool
+is_plain(const witan_audit_mode *mode)
+{
+    return strcmp(text_of(mode->mode), "plain") == 0;
+}
+
+/* The protection that leaves the least exposure, and the plain mode of its transfer
+ * set; NULL without one. */
+static const witan_audit_mode *
+find_best(const witan_audit_record *record, const witan_audit_mode **plain)
+{
+    const witan_audit_mode *best = NULL;
+    *plain = NULL;
+    for (size_t m = 0; m < record->modes; m++) {
+        const witan_audit_mode *at = &record->modes_of[m];
+        if (!is_plain(at) && isfinite(at->exposure) &&
+            (best == NULL || at->exposure < best->exposure)) {
+            best = at;
+        }
+    }
+    for (size_t m = 0; best != NULL && m < record->modes; m++) {
+        const witan_audit_mode *at = &record->modes_of[m];
+        if (is_plain(at) &&
+            strcmp(text_of(at->transfer), text_of(best->transfer)) == 0) {
+            *plain = at;
+        }
+    }
+    return best;
+}
+
+static void
+add_comparison(witan_text *out, const witan_audit_record *record)
+{
+    const witan_audit_mode *plain, *best = find_best(record, &plain);
+    if (best == NULL) {
+        witan_text_format(out,
+                          "Runs were compared, none of them with both a protection "
+                          "and a measured exposure.");
+        return;
+    }
+    witan_text_format(out, "Least exposure of students: %s bits with %s",
+                      witan_shown_bits(best->exposure).text, text_of(best->mode));
+    if (plain != NULL && isfinite(plain->exposure)) {
+        witan_text_format(out, ", against %s bits without protection",
+                          witan_shown_bits(plain->exposure).text);
+    }
+    witan_text_format(out, " (null %.2f; %zu seed%s).", WITAN_EVIDENCE_NULL_MEAN,
+                      best->seeds, best->seeds == 1 ? "" : "s");
+    if (isfinite(best->reduction)) {
+        witan_text_format(out, " It removes %s %% of what is above chance.",
+                          witan_shown_percent(best->reduction).text);
+    }
+    if (isfinite(best->cost)) {
+        witan_text_format(out, " It costs %s %% of %s.",
+                          witan_shown_percent(best->cost).text,
+                          record->text ? "perplexity" : "accuracy");
+    }
+}
+
+/* What there is to say without exposure. */
+static void
+add_unmeasured(witan_text *out, const witan_audit_record *record)
+{
+    witan_evidence_attack attacks[WITAN_EVIDENCE_ATTACKS_MAX];
+    double largest = (double)NAN;
+    size_t count = witan_evidence_attacks(record, attacks);
+    for (size_t g = 0; g < count; g++) {
+        raise_to(&largest, attacks[g].auc_largest);
+    }
+    witan_text_format(out, "Exposure was not measured: no canary was planted, or no "
+                           "round was recorded.");
+    if (isfinite(largest)) {
+        witan_text_format(out,
+                          " The best membership attack reaches an AUC of %s (guessing: "
+                          "0.50).",
+                          witan_shown_real(largest, 2).text);
+    }
+}
+
+static bool
 has_contradiction(const witan_audit_record *record)
 {
     for (size_t i = 0; i < record->claims; i++) {
@@ -331,26 +410,16 @@ has_contradiction(const witan_audit_record *record)
 void
 witan_evidence_headline(witan_text *out, const witan_audit_record *record)
 {
-    witan_evidence_attack attacks[WITAN_EVIDENCE_ATTACKS_MAX];
     const witan_audit_exposure *answer = witan_evidence_answer(record);
     if (answer != NULL) {
         add_answer(out, record, answer);
         add_holders(out, record, answer);
-    } else {
-        double largest = (double)NAN;
-        size_t count = witan_evidence_attacks(record, attacks);
-        for (size_t g = 0; g < count; g++) {
-            raise_to(&largest, attacks[g].auc_largest);
-        }
-        witan_text_format(out,
-                          "Exposure was not measured: no canary was planted, or no "
-                          "round was recorded.");
-        if (isfinite(largest)) {
-            witan_text_format(out,
-                              " The best membership attack reaches an AUC of %s "
-                              "(guessing: 0.50).",
-                              witan_shown_real(largest, 2).text);
-        }
+    } else if (record->modes == 0) {
+        add_unmeasured(out, record);
+    }
+    if (record->modes > 0) {
+        witan_text_format(out, "%s", answer == NULL ? "" : " ");
+        add_comparison(out, record);
     }
     if (has_contradiction(record)) {
         witan_text_format(out,
