@@ -370,9 +370,10 @@ add_comparison(witan_text *out, const witan_audit_record *record)
                           witan_shown_percent(best->reduction).text);
     }
     if (isfinite(best->cost)) {
-        witan_text_format(out, " It costs %s %% of %s.",
-                          witan_shown_percent(best->cost).text,
-                          record->text ? "perplexity" : "accuracy");
+        witan_text_format(out, " Their %s is %s %% %s.",
+                          record->text ? "perplexity" : "accuracy",
+                          witan_shown_percent(fabs(best->cost)).text,
+                          best->cost < 0.0 ? "better" : "worse");
     }
 }
 

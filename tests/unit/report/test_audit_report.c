@@ -124,16 +124,22 @@ check_headline(const char *name, const char *part)
 static void
 test_headlines(void)
 {
-    check_headline(
-        "quiet", "Students reveal nothing measurable of canaries repeated 16 times: "
-                 "exposure 1.5 bits (null 1.44; largest possible 19.9). In the models "
-                 "that hold them it is 19.9 bits.");
+    check_headline("quiet",
+                   "Students reveal nothing measurable of canaries repeated 16 times: "
+                   "exposure 1.5 bits (null 1.44; largest possible 19.9). With 20 "
+                   "canaries, chance alone passes 2.0 bits in one audit of 20. In the "
+                   "models that hold them it is 19.9 bits.");
+    check_headline("compared",
+                   " Least exposure of students: 2.0 bits with swing + noise 0.01, "
+                   "against 17.6 bits without protection (null 1.44; 5 seeds). It "
+                   "removes 99.0 % of what is above chance. Their perplexity "
+                   "is 1.1 % worse.");
     check_headline("leaky", "Students reveal a part of canaries repeated 16 times: "
                             "exposure 17.2 bits");
     check_headline("leaky", "3 of 9 students say a planted canary word for word.");
     check_headline("contradicted", "A claim is contradicted");
     check_headline("contradicted", "A gate was crossed.");
-    check_headline("gaps", "Exposure was not measured");
+    check_headline("gaps", "Runs were compared, none of them");
     check_headline("empty", "Exposure was not measured");
 }
 
