@@ -34,7 +34,8 @@ typedef struct witan_data_source {
 
 /* Loads train and test (both owned by the caller, freed with witan_dataset_fini; zeroed
  * on failure). Both have the same shape, classes and names; at least two classes occur
- * in the training labels.
+ * in the training labels, save of text, whose labels are groups. A transfer set of text
+ * is all training rows.
  * Cost: one pass over the files. Memory: the sets, and for CSV the file as well.
  * Errors: E_DATA, E_IO (cannot open), E_CONFIG (test_fraction, a path with "embedded"),
  * E_MEMORY. */
