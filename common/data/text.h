@@ -57,8 +57,8 @@ typedef struct witan_vocabulary {
 } witan_vocabulary;
 
 /* From text [size], UTF-8: characters by code point; words by falling frequency, then
- * by bytes, cut to `most`, <unk> included. Words of more than WITAN_CLASS_NAME_MAX bytes
- * stay <unk>. Errors: E_DATA (not UTF-8: says the byte; nothing but white space),
+ * by bytes, cut to `most`, <unk> included. Words of more than WITAN_CLASS_NAME_MAX
+ * bytes stay <unk>. Errors: E_DATA (not UTF-8: says the byte; nothing but white space),
  * E_CONFIG (words: most below 2 or too many), E_LIMIT, E_MEMORY. */
 WITAN_NODISCARD witan_status witan_vocabulary_make(
     witan_vocabulary *out, witan_text_unit unit, const char *text, size_t size,
