@@ -39,7 +39,7 @@ static struct {
           .transfer_rows = UNSET,
           .references = UNSET,
           .seed = 1,
-          .inclusion = 0.5};
+          .inclusion = 1.0};
 
 static const char help[] =
     "usage: witan canary plan [EXPERIMENT.json] --template TEXT --out FILE [--set "
@@ -62,7 +62,7 @@ static const char help[] =
     "  --repetitions LIST  how often canaries stand there; 0 is a control (0,1,4,16)\n"
     "  --per-level N       canaries of each of those (10)\n"
     "  --holders LIST      clients that hold canaries, each one its own (0)\n"
-    "  --inclusion P       probability that a canary is planted at all (0.5)\n"
+    "  --inclusion P       probability that a canary is planted at all (1)\n"
     "  --placement WHERE   in a window of text: uniform or start (uniform)\n"
     "  --transfer WHAT     of the transfer set: without canaries, template (with "
     "other\n"

@@ -379,8 +379,8 @@ append_planted(node_study *self, witan_dataset *set, const witan_canary_plan *pl
 {
     uint32_t *rows = NULL;
     size_t own = self->own_train.count;
-    WITAN_TRY(witan_dataset_plant(set, plan, self->client, &rows, &self->canaries,
-                                  allocator, diag));
+    WITAN_TRY(witan_dataset_plant(set, self->own_train.indices, own, plan, self->client,
+                                  &rows, &self->canaries, allocator, diag));
     self->planted = witan_alloc(allocator, own + self->canaries, sizeof *self->planted);
     if (self->planted == NULL) {
         witan_free(allocator, rows);

@@ -101,8 +101,9 @@ make_noise_rows(audit_ruler *self)
         every[i] = (witan_canary){.repetitions = 1, .inserted = true};
         witan_canary_noise_row(&plan, i, NULL, 0, &every[i].label);
     }
-    witan_status status = witan_dataset_plant(&scene->world.train, &plan, 0, &rows,
-                                              &planted, scene->allocator, scene->diag);
+    witan_status status =
+        witan_dataset_plant(&scene->world.train, NULL, 0, &plan, 0, &rows, &planted,
+                            scene->allocator, scene->diag);
     if (status == WITAN_OK) {
         WITAN_ASSERT(planted == total);
         for (size_t i = 0; i < total; i++) { /* references first */

@@ -202,6 +202,7 @@ whole_number(const reader *self, const char *name, const cJSON *value, double hi
              uint64_t *out)
 {
     double number = cJSON_IsNumber(value) ? value->valuedouble : -1.0;
+    *out = 0;
     if (!(number >= 0.0 && number <= high) || floor(number) != number) {
         return fail(self, name, "must be a whole number from 0 to %.0f", high);
     }
@@ -220,6 +221,7 @@ static witan_status
 text_member(const reader *self, const cJSON *object, const char *name, const char **out)
 {
     const cJSON *value = member(object, name);
+    *out = "";
     if (!cJSON_IsString(value)) {
         return fail(self, name, "must be a text");
     }
@@ -232,6 +234,7 @@ word_member(const reader *self, const cJSON *object, const char *name,
             const char *const *words, size_t count, size_t *out)
 {
     const char *text;
+    *out = 0;
     WITAN_TRY(text_member(self, object, name, &text));
     for (size_t i = 0; i < count; i++) {
         if (strcmp(words[i], text) == 0) {
@@ -329,6 +332,7 @@ list_member(const reader *self, const cJSON *root, const char *name, size_t most
             const cJSON **out, size_t *count)
 {
     const cJSON *list = member(root, name);
+    *out = NULL;
     *count = 0;
     if (!cJSON_IsArray(list) || list->child == NULL) {
         return fail(self, name, "must be a list with at least one item");

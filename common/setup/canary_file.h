@@ -55,11 +55,13 @@ WITAN_NODISCARD witan_status witan_world_plant(witan_world *self,
                                                const witan_allocator *allocator,
                                                witan_diag *diag);
 
-/* The same for a data set of one's own (a deployed client `client`): rows are appended
- * to `set`, their indices to *rows (owned by the caller) [*count]. Windows are copies
- * of any of the set's. MISLABELLED canaries need a test set: E_CONFIG. */
-WITAN_NODISCARD witan_status witan_dataset_plant(
-    witan_dataset *set, const witan_canary_plan *plan, uint32_t client, uint32_t **rows,
-    size_t *count, const witan_allocator *allocator, witan_diag *diag);
+/* The same for a data set of which a deployed client `client` holds rows own
+ * [own_count] (NULL: all): rows are appended to `set`, their indices to *rows (owned by
+ * the caller) [*count]. Windows are copies of its own. MISLABELLED canaries need a test
+ * set: E_CONFIG. */
+WITAN_NODISCARD witan_status
+witan_dataset_plant(witan_dataset *set, const uint32_t *own, size_t own_count,
+                    const witan_canary_plan *plan, uint32_t client, uint32_t **rows,
+                    size_t *count, const witan_allocator *allocator, witan_diag *diag);
 
 #endif

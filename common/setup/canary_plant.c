@@ -341,12 +341,12 @@ plant_canary(planter *self, witan_dataset *set, size_t number, const uint32_t *o
 }
 
 witan_status
-witan_dataset_plant(witan_dataset *set, const witan_canary_plan *plan, uint32_t client,
-                    uint32_t **rows, size_t *count, const witan_allocator *allocator,
-                    witan_diag *diag)
+witan_dataset_plant(witan_dataset *set, const uint32_t *own, size_t own_count,
+                    const witan_canary_plan *plan, uint32_t client, uint32_t **rows,
+                    size_t *count, const witan_allocator *allocator, witan_diag *diag)
 {
     planter self = {.plan = plan, .allocator = allocator, .diag = diag};
-    size_t planted = 0, own = set->samples;
+    size_t planted = 0, held = own != NULL ? own_count : set->samples;
     witan_random random;
     *rows = NULL;
     *count = 0;
@@ -369,7 +369,7 @@ witan_dataset_plant(witan_dataset *set, const witan_canary_plan *plan, uint32_t 
     for (size_t i = 0, at = 0; i < plan->count && status == WITAN_OK; i++) {
         const witan_canary *canary = &plan->canary[i];
         if (canary->inserted && canary->client == client) {
-            status = plant_canary(&self, set, i, NULL, own, &random, list + at);
+            status = plant_canary(&self, set, i, own, held, &random, list + at);
             at += canary->repetitions;
         }
     }

@@ -20,6 +20,12 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from federation import SLOW, SMALL, WITAN, Federation, simulate, witan  # noqa: E402
 
 
+# Two small language models on the text inside the program.
+TEXT = {"models": "lstm(12),gru(12)", "data__format": "text", "data__limit": 150,
+        "data__text__window": 24, "transfer__samples": 20, "data__partition__key": "iid",
+        "rounds": 2, "evaluate__batch": 16}
+
+
 class Deploy(unittest.TestCase):
     def setUp(self):
         self.temporary = tempfile.TemporaryDirectory(prefix="witan-deploy-")
@@ -45,10 +51,18 @@ class Deploy(unittest.TestCase):
                      {"fusion__key": "fedavg", "models": "mlp(8)"},
                      {"fusion__key": "local"},
                      # Half of the seats are asked: all must be there before it opens.
-                     {"clients": 4, "participation": 0.5, "round__grace": 20}):
+                     {"clients": 4, "participation": 0.5, "round__grace": 20},
+                     # Language models, the k largest of a row, swing without noise: scores
+                     # are functions of plan, rows and seed.
+                     {**TEXT, "extract__codec": "top", "extract__top": 8},
+                     {**TEXT, "swing__gap": "true", "swing__rules": "true",
+                      "swing__epochs": 1},
+                     {"swing__gap": "true", "swing__reference": "heard",
+                      "swing__density": 3, "swing__radius": 4, "swing__shards": 3,
+                      "swing__clip": 5}):
             with self.subTest(over):
                 deployed, simulated, status = self.run_all(**over)
-                self.assertEqual(len(deployed), SMALL["rounds"])
+                self.assertEqual(len(deployed), over.get("rounds", SMALL["rounds"]))
                 self.assertEqual(deployed, simulated)
                 self.assertTrue(status["finished"])
 
@@ -237,6 +251,53 @@ class Deploy(unittest.TestCase):
             done = witan("doctor", "--state", f.directory("site-a"), check=False)
             self.assertEqual(done.returncode, 1)
             self.assertIn("shape", done.stdout + done.stderr)
+
+    # --- protection ---------------------------------------------------------------------
+    def test_noise_is_nobody_elses(self):
+        """A deployed client's noise is not the simulator's: no seed draws it again."""
+        noisy = {"swing__noise": "gaussian", "swing__sigma": 0.05, "rounds": 1}
+        deployed, simulated, _ = self.run_all(**noisy)
+        again, _, _ = self.run_all(**noisy)
+        self.assertNotEqual(deployed, simulated)
+        self.assertNotEqual(deployed, again)
+
+    def test_a_client_insists_on_protection(self):
+        with Federation(SMALL, root=self.root, rounds=2) as f:
+            f.start()
+            f.enrol("careful", "--protect", "swing.noise=gaussian", "--protect",
+                    "swing.sigma=0.1")
+            f.enrol("plain")
+            for name in ("careful", "plain"):
+                f.run(name)
+            f.finish()
+            self.assertNotEqual(f.digests(), simulate(f.settings, self.root))
+            done = witan("join", "witan1:none", "--state", f.directory("x"), "--protect",
+                         "rounds=1", check=False)
+            self.assertEqual(done.returncode, 2)
+
+    def test_canaries_in_a_client(self):
+        """A client plants its own canaries, once and for all; they change what it trains
+        on and nothing that the others do."""
+        settings = {k.replace("__", "."): v for k, v in {**SMALL, **TEXT}.items()}
+        plan = os.path.join(self.root, "plan.json")
+        witan("canary", "plan", *[a for k, v in settings.items()
+                                  for a in ("--set", f"{k}={v}")],
+              "--template", "id {d4}", "--repetitions", "0,2", "--per-level", 2,
+              "--holders", "0", "--references", 200, "--out", plan)
+        with Federation(settings, root=self.root) as f:
+            f.start()
+            names = f.members(2)
+            f.run(names[0], "--canaries", plan)
+            f.run(names[1])
+            f.finish()
+            deployed = f.digests()
+            self.assertEqual(len(deployed), 2)
+            witan("sim", *[a for k, v in settings.items() for a in ("--set", f"{k}={v}")],
+                  "--canaries", plan, "--out", os.path.join(self.root, "run"), "--quiet")
+            with open(os.path.join(self.root, "run", "metrics.jsonl"),
+                      encoding="utf-8") as file:
+                lines = [json.loads(line) for line in file]
+            self.assertEqual(deployed, [line["exchange"] for line in lines[::2]])
 
     # --- the machine ------------------------------------------------------------------
     def test_disk_full(self):

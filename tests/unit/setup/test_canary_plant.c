@@ -539,9 +539,9 @@ sets_of_ones_own_are_planted(void)
     witan_canary_request request =
         request_of(WITAN_CANARY_TEXT, WITAN_TRANSFER_CANARIES);
     draw(&request);
-    CHECK_STATUS(
-        witan_dataset_plant(&world.train, &plan, 2, &rows, &count, heap(), &diag),
-        WITAN_OK);
+    CHECK_STATUS(witan_dataset_plant(&world.train, NULL, 0, &plan, 2, &rows, &count,
+                                     heap(), &diag),
+                 WITAN_OK);
     size_t at = 0;
     for (size_t i = 0; i < plan.count; i++) {
         witan_canary_tokens(&plan.compiled, plan.canary[i].fill, tokens);
@@ -555,16 +555,16 @@ sets_of_ones_own_are_planted(void)
           world.train.samples == bare.train.samples + count);
     witan_free(heap(), rows);
     /* What stands there now is not planted over. */
-    CHECK_STATUS(
-        witan_dataset_plant(&world.train, &plan, 2, &rows, &count, heap(), &diag),
-        WITAN_E_CONFIG);
+    CHECK_STATUS(witan_dataset_plant(&world.train, NULL, 0, &plan, 2, &rows, &count,
+                                     heap(), &diag),
+                 WITAN_E_CONFIG);
     CHECK_CONTAINS(diag.message, "already stands in the client's text");
     CHECK(rows == NULL && count == 0);
     /* Nothing for one that holds none. */
     memset(&diag, 0, sizeof diag);
-    CHECK_STATUS(
-        witan_dataset_plant(&bare.train, &plan, 1, &rows, &count, heap(), &diag),
-        WITAN_OK);
+    CHECK_STATUS(witan_dataset_plant(&bare.train, NULL, 0, &plan, 1, &rows, &count,
+                                     heap(), &diag),
+                 WITAN_OK);
     CHECK(count == 0);
     witan_free(heap(), rows);
     unload();
@@ -572,9 +572,9 @@ sets_of_ones_own_are_planted(void)
     load();
     request = request_of(WITAN_CANARY_MISLABELLED, WITAN_TRANSFER_WITHOUT);
     draw(&request);
-    CHECK_STATUS(
-        witan_dataset_plant(&world.train, &plan, 2, &rows, &count, heap(), &diag),
-        WITAN_E_CONFIG);
+    CHECK_STATUS(witan_dataset_plant(&world.train, NULL, 0, &plan, 2, &rows, &count,
+                                     heap(), &diag),
+                 WITAN_E_CONFIG);
     CHECK_CONTAINS(diag.message, "draw a plan with --input noise");
     unload();
 }
@@ -604,8 +604,9 @@ noise_of_numbers_keeps_to_their_range(void)
     request.classes = 2;
     request.inclusion = 1.0;
     draw(&request);
-    CHECK_STATUS(witan_dataset_plant(&table, &plan, 0, &rows, &count, heap(), &diag),
-                 WITAN_OK);
+    CHECK_STATUS(
+        witan_dataset_plant(&table, NULL, 0, &plan, 0, &rows, &count, heap(), &diag),
+        WITAN_OK);
     CHECK(count == 24 && table.samples == 27);
     float low = 9.0f, high = -9.0f;
     for (size_t i = 3; i < table.samples; i++) {

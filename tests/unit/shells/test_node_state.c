@@ -355,7 +355,7 @@ trained(client *self)
     node_record_init(&it.record, 1);
     CHECK_STATUS(self->model->ops->train(self->model, 1, &it.record.train_loss, &diag),
                  WITAN_OK);
-    CHECK_STATUS(self->model->ops->extract(self->model, &it.record.knowledge,
+    CHECK_STATUS(self->model->ops->extract(self->model, 1, &it.record.knowledge,
                                            &it.record.knowledge_size, &diag),
                  WITAN_OK);
     it.record.own_before = (witan_packet_metric){0.5, 1.25, 0.125};
