@@ -254,15 +254,18 @@ protection(void)
     CHECK_CONTAINS(diag.message, "swing.rules");
     set("swing.rules=false");
     CHECK_STATUS(witan_setup_check(&config, &features, NULL), WITAN_OK);
+    diag = (witan_diag){0};
     set("swing.reference=public");
     CHECK_STATUS(witan_setup_check(&config, &features, &diag), WITAN_E_CONFIG);
     CHECK_CONTAINS(diag.message, "\"heard\"");
+    diag = (witan_diag){0};
     CHECK_STATUS(witan_setup_check(&config, &words, &diag), WITAN_E_CONFIG);
     CHECK_CONTAINS(diag.message, "swing.density");
     set("swing.density=0");
     set("swing.rules=true");
     CHECK_STATUS(witan_setup_check(&config, &words, NULL), WITAN_OK);
     set("extract.top=44");
+    diag = (witan_diag){0};
     CHECK_STATUS(witan_setup_check(&config, &words, &diag), WITAN_E_CONFIG);
     CHECK_CONTAINS(diag.message, "44 of 43");
     set("extract.codec=f32");
