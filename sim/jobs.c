@@ -180,6 +180,11 @@ sim_job_failure(const sim_seat *seat, witan_diag *diag)
             (unsigned)seat->state.id, witan_network_name(seat->state.learner.network),
             phases[job->kind], (unsigned)job->round + 1);
     }
+    if (job->status == WITAN_E_CONFIG) {
+        return witan_diag_fail(
+            diag, job->status, "client %u (%s): " WITAN_LEARNER_REFUSES,
+            (unsigned)seat->state.id, witan_network_name(seat->state.learner.network));
+    }
     return witan_diag_fail(diag, job->status, "client %u: %s in round %u failed: %s",
                            (unsigned)seat->state.id, phases[job->kind],
                            (unsigned)job->round + 1, witan_status_text(job->status));

@@ -72,6 +72,12 @@ typedef struct witan_kit {
                                    NULL without scores */
 } witan_kit;
 
+/* What E_CONFIG of training or extraction means, for a person. */
+#define WITAN_LEARNER_REFUSES                                                          \
+    "cannot be protected as asked: swing.gap needs at least 2 transfer rows, "         \
+    "swing.shards no more shards than private rows, local.privacy a model without "    \
+    "batch normalisation"
+
 /* train_rows: the largest private training part. */
 WITAN_NODISCARD witan_status witan_kit_init(witan_kit *self,
                                             const witan_learning_plan *plan,

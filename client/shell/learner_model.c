@@ -36,6 +36,10 @@ failed(const learner_model *self, witan_status status, const char *phase,
             "local.optimizer.lr or set local.optimizer.clip in the experiment",
             self->base.study->model_name, phase, (unsigned)round + 1);
     }
+    if (status == WITAN_E_CONFIG) {
+        return witan_diag_fail(diag, status, "%s " WITAN_LEARNER_REFUSES,
+                               self->base.study->model_name);
+    }
     return status == WITAN_OK
                ? status
                : witan_diag_fail(diag, status, "%s in round %u failed: %s", phase,
@@ -94,9 +98,7 @@ extract(node_model *base, uint32_t round, uint8_t **bytes, size_t *size,
         *bytes = labels.bytes;
         *size = labels.size;
     }
-    return status == WITAN_OK ? status
-                              : witan_diag_fail(diag, status, "extraction failed: %s",
-                                                witan_status_text(status));
+    return failed(self, status, "extraction", round, diag);
 }
 
 static witan_status

@@ -176,9 +176,10 @@ class Federation:
         witan("join", line, "--state", self.directory(name), "--enrol-only", *options)
         self.clients[name] = None
 
-    def run(self, name, prefix=()):
+    def run(self, name, *options, prefix=()):
         """Starts (again) an enrolled client."""
-        self.clients[name] = self._start(["client", "--state", self.directory(name)], prefix)
+        self.clients[name] = self._start(["client", "--state", self.directory(name), *options],
+                                         prefix)
         return self.clients[name]
 
     def members(self, count, **more):
