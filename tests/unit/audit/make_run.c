@@ -220,6 +220,27 @@ save(maker *self, size_t round, size_t n, float *before, const witan_soft_labels
     witan_audit_snapshot_fini(&it, A);
 }
 
+/* One-hot rows of the next tokens in all probe windows. */
+static void
+tell_truth(maker *self, witan_soft_labels *said)
+{
+    size_t positions = self->learning.positions, V = self->learning.classes;
+    const witan_part *part = &self->world.transfer;
+    size_t first = part->count - self->world.probes;
+    uint32_t *labels = malloc(positions * sizeof *labels);
+    float *row = malloc(V * sizeof *row);
+    for (size_t w = first; w < part->count; w++) {
+        witan_network_labels(&self->network, part->rows, &part->indices[w], 1, labels);
+        for (size_t t = 0; t < positions; t++) {
+            memset(row, 0, V * sizeof *row);
+            row[labels[t]] = 1.0F;
+            must(self, witan_soft_labels_encode(said, w * positions + t, 1, row));
+        }
+    }
+    free(labels);
+    free(row);
+}
+
 /* Everybody hears the next one. */
 static void
 play_round(maker *self, size_t round)
@@ -238,6 +259,9 @@ play_round(maker *self, size_t round)
                                        (uint32_t)round, &loss));
         must(self, witan_learner_extract(&client, &self->learning, &self->kit,
                                          (uint32_t)round, &said[n], A));
+        if (self->spec->oracle) {
+            tell_truth(self, &said[n]);
+        }
         before[n] = malloc(size);
         memcpy(before[n], self->learner[n].parameters, size);
         self->learner[n] = client.learner;

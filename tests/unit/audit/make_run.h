@@ -12,6 +12,7 @@ typedef struct run_spec {
     const char *const *set;
     size_t sets;     /* more assignments to the config */
     const char *lie; /* an assignment that config.json alone gets, or NULL */
+    bool oracle;     /* text: what is said of probe windows is the truth */
     size_t rounds;   /* all are recorded */
     const uint32_t *repetitions; /* [levels]; NULL: no canaries */
     size_t levels, per_level;

@@ -148,6 +148,7 @@ text_tells_holders_from_students(void)
     CHECK_CONTAINS(it->text, "my id is ");
     CHECK(it->nodes < 111 && it->space == 1000.0); /* fewer than guessing would need */
     CHECK(!record->extraction[1].holder && !record->extraction[2].holder);
+    CHECK(record->labels[0].uniform != record->labels[1].uniform); /* each its own */
     CHECK(record->labels[0].told > 0.9 && record->labels[0].told <= 1.0);
     CHECK(isfinite(record->labels[1].gap_mean) &&
           record->labels[1].gap_q99 > record->labels[1].gap_mean);
@@ -174,6 +175,42 @@ text_tells_holders_from_students(void)
     witan_audit_result_free(&again);
     witan_audit_result_free(&result);
     CHECK(result == NULL);
+    witan_audit_result_free(&result);
+}
+
+/* Soft labels that tell the very canaries, asked for in windows of their own. */
+static void
+the_wire_is_read_where_holes_are(void)
+{
+    static const char *const set[] = {"local.epochs=0", "distill.epochs=0"};
+    const run_spec spec = {.name = "oracle",
+                           .text = true,
+                           .set = set,
+                           .sets = 2,
+                           .oracle = true,
+                           .rounds = 1,
+                           .repetitions = text_levels,
+                           .levels = 2,
+                           .per_level = 3,
+                           .inclusion = 1.0,
+                           .transfer = WITAN_TRANSFER_CANARIES,
+                           .holders = 1,
+                           .seed = 9};
+    witan_audit_result *result = measure(make_run(&spec));
+    if (result == NULL) {
+        return;
+    }
+    const witan_audit_record *record = witan_audit_record_of(result);
+    for (size_t l = 0; l < 2; l++) {
+        const witan_audit_exposure *it =
+            line_of(record, 0, WITAN_AUDIT_WIRE, text_levels[l]);
+        CHECK(it->count == 3);
+        CHECK_NEAR(it->mean, log2(1000.0), 1e-9, 0.0);
+        it = line_of(record, 0, WITAN_AUDIT_FUSED, text_levels[l]);
+        CHECK(it->count == 6);
+        CHECK_NEAR(it->mean, log2(1000.0), 1e-9, 0.0);
+    }
+    CHECK_CONTAINS(record->transfer, "P2");
     witan_audit_result_free(&result);
 }
 
@@ -415,9 +452,10 @@ comparisons_know_reduction_and_cost(void)
     (void)snprintf(gate, sizeof gate, "reduction<%.6f", it->reduction + 0.01);
     const char *const gates[] = {gate, "cost > 1000"};
     CHECK_STATUS(witan_audit_gates(both, gates, 2, &crossed, &diag), WITAN_OK);
-    CHECK(crossed && record->crossed && record->gates == 2);
-    CHECK_CONTAINS(record->gate[0], ": crossed (");
-    CHECK_CONTAINS(record->gate[1], ": not crossed (");
+    if (CHECK(crossed && record->crossed && record->gates == 2)) {
+        CHECK_CONTAINS(record->gate[0], ": crossed (");
+        CHECK_CONTAINS(record->gate[1], ": not crossed (");
+    }
     witan_audit_result_free(&both);
 
     runs[2] = measure(noise_run);
@@ -524,6 +562,7 @@ int
 main(void)
 {
     RUN(text_tells_holders_from_students);
+    RUN(the_wire_is_read_where_holes_are);
     RUN(untrained_models_show_chance);
     RUN(large_spaces_are_sampled);
     RUN(features_are_ranked_by_loss);
