@@ -60,6 +60,7 @@ witan_setup_transfer_source(witan_data_source *out, const witan_config *config)
         .transfer = true,
         .text = text_options(config),
     };
+    out->text.group = WITAN_TEXT_GROUP_NONE; /* nobody is dealt public text */
 }
 
 void

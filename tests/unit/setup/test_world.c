@@ -1,4 +1,5 @@
 /* test_world.c - an experiment's data as everybody in it sees them. */
+#include <stdio.h>
 #include <string.h>
 
 #include "data/package.h"
@@ -262,6 +263,85 @@ failing_allocations_leave_nothing(void)
     CHECK(failures > 10);
 }
 
+/* Text: windows as rows, a part for audits, a vocabulary that a second text is read
+ * with, and a package that clients read back. */
+static void
+text_is_a_world_too(void)
+{
+    const witan_allocator *heap = witan_allocator_default();
+    char assignment[1200];
+    reset();
+    set("data.format=text");
+    set("data.text.window=16");
+    set("data.text.group=speaker");
+    set("data.partition.key=natural");
+    set("models=gru(4)");
+    CHECK_STATUS(load(&world), WITAN_OK);
+    CHECK_CONTAINS(world.summary, "Shakespeare");
+    witan_input input = witan_world_input(&world);
+    CHECK(input.length == 16 && input.outputs == world.vocabulary.count);
+    CHECK(world.train_rows.windows != NULL && world.valid.samples > 0);
+    witan_part valid = witan_world_validation(&world);
+    CHECK(valid.count == world.valid.samples && valid.rows == &world.valid_rows);
+    for (size_t n = 0; n < 4; n++) { /* whole speakers: nobody is in two parts */
+        witan_part held = witan_world_private_part(&world, n);
+        CHECK(held.count > 0);
+        for (size_t m = 0; m < n; m++) {
+            witan_part theirs = witan_world_private_part(&world, m);
+            CHECK(world.train.labels[held.indices[0]] !=
+                  world.train.labels[theirs.indices[0]]);
+        }
+    }
+    uint8_t *package, first[32], second[32];
+    size_t size;
+    witan_dataset back;
+    uint32_t mine[17], theirs[17];
+    CHECK_STATUS(witan_world_package(&package, &size, &world, heap, &diag), WITAN_OK);
+    CHECK_STATUS(witan_package_read(&back, package, size, heap, &diag), WITAN_OK);
+    CHECK(back.samples == 50 && back.vocabulary == input.outputs);
+    witan_dataset_windows(&back, (uint32_t[]){7}, 1, mine);
+    world.transfer.rows->windows(world.transfer.rows->context,
+                                 world.transfer.indices + 7, 1, theirs);
+    CHECK(memcmp(mine, theirs, sizeof mine) == 0);
+    witan_dataset_fini(&back, heap);
+    witan_free(heap, package);
+
+    witan_text identity;
+    witan_text_init(&identity, heap, 1 << 20);
+    witan_world_digest(&world, &identity, first);
+    unload(&world);
+
+    /* A second text, read with the first one's vocabulary. */
+    char text[3000];
+    for (size_t i = 0; i < sizeof text; i++) {
+        text[i] = "to be or not \n"[i % 14];
+    }
+    memcpy(text + 20, "\xc3\xa9", 2); /* which Shakespeare does not have */
+    witan_test_write(witan_test_path("public.txt"), text, sizeof text);
+    (void)snprintf(assignment, sizeof assignment, "transfer.path=%s",
+                   witan_test_path("public.txt"));
+    set(assignment);
+    CHECK_STATUS(load(&world), WITAN_OK);
+    CHECK_STRING(diag.message, "");
+    CHECK(world.second.samples > 100 && world.transfer.rows == &world.second_rows);
+    CHECK(world.second.vocabulary == world.train.vocabulary);
+    witan_dataset_windows(&world.second, (uint32_t[]){1}, 1, mine);
+    CHECK(mine[4] == 0 && mine[3] != 0); /* <unk> at the 20th character */
+    witan_world_digest(&world, &identity, second);
+    CHECK(memcmp(first, second, sizeof first) != 0);
+    witan_text_fini(&identity);
+    unload(&world);
+
+    /* Protection that looks at digits needs digits; a density needs distances. */
+    set("swing.density=3");
+    CHECK_STATUS(load(&world), WITAN_E_CONFIG);
+    CHECK_CONTAINS(diag.message, "swing.density");
+    reset();
+    set("swing.rules=true");
+    CHECK_STATUS(load(&world), WITAN_E_CONFIG);
+    CHECK_CONTAINS(diag.message, "swing.rules");
+}
+
 int
 main(void)
 {
@@ -272,6 +352,7 @@ main(void)
     RUN(package_holds_the_transfer_set);
     RUN(digest_covers_config_data_and_partition);
     RUN(failing_allocations_leave_nothing);
+    RUN(text_is_a_world_too);
     witan_config_fini(&config, witan_allocator_default());
     return witan_test_finish();
 }
