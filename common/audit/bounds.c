@@ -2,6 +2,7 @@
  * a promise of the same unit says that the promise, or the code, is wrong. */
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "audit/audit_private.h"
 #include "privacy/lower_bound.h"
@@ -171,46 +172,73 @@ list_promises(audit_scene *scene, witan_audit_claim *list, promise *training,
 /* Canaries that a fair coin put in or left out, of one number of repetitions, or of
  * all (0). */
 typedef struct cohort {
-    double *in, *out; /* [plan.count] */
+    double *sum, *seen; /* [plan.count] of a place's values of each canary */
+    double *in, *out;   /* [plan.count] */
     size_t n_in, n_out;
     uint32_t largest; /* group */
+    bool *held;       /* [clients] */
     bool lone;        /* no client would hold two of them */
 } cohort;
 
 static void
-gather_cohort(const audit_scene *scene, const audit_reading *reading,
-              uint32_t repetitions, cohort *self)
+cohort_fini(cohort *self, const witan_allocator *allocator)
+{
+    witan_free(allocator, self->sum);
+    witan_free(allocator, self->seen);
+    witan_free(allocator, self->in);
+    witan_free(allocator, self->out);
+    witan_free(allocator, self->held);
+}
+
+static witan_status
+cohort_init(cohort *self, const audit_scene *scene)
+{
+    const witan_allocator *a = scene->allocator;
+    size_t count = scene->plan.count;
+    *self = (cohort){.sum = witan_alloc(a, count, sizeof(double)),
+                     .seen = witan_alloc(a, count, sizeof(double)),
+                     .in = witan_alloc(a, count, sizeof(double)),
+                     .out = witan_alloc(a, count, sizeof(double)),
+                     .held = witan_alloc(a, scene->clients, sizeof(bool))};
+    return self->sum == NULL || self->seen == NULL || self->in == NULL ||
+                   self->out == NULL || self->held == NULL
+               ? audit_out_of_memory(scene)
+               : WITAN_OK;
+}
+
+static void
+read_place(const audit_scene *scene, const audit_reading *reading, cohort *self)
+{
+    memset(self->sum, 0, scene->plan.count * sizeof *self->sum);
+    memset(self->seen, 0, scene->plan.count * sizeof *self->seen);
+    for (size_t v = 0; v < reading->count; v++) {
+        self->sum[reading->canary[v]] += reading->value[v];
+        self->seen[reading->canary[v]] += 1.0;
+    }
+}
+
+static void
+gather_cohort(const audit_scene *scene, uint32_t repetitions, cohort *self)
 {
     self->n_in = self->n_out = 0;
     self->largest = 0;
     self->lone = true;
+    memset(self->held, 0, scene->clients * sizeof *self->held);
     for (size_t i = 0; i < scene->plan.count; i++) {
         const witan_canary *canary = &scene->plan.canary[i];
-        double sum = 0.0;
-        size_t seen = 0;
-        if (canary->repetitions == 0 ||
+        if (canary->repetitions == 0 || self->seen[i] == 0.0 ||
             (repetitions != 0 && canary->repetitions != repetitions)) {
             continue;
         }
-        for (size_t v = 0; v < reading->count; v++) {
-            if (reading->canary[v] == i) {
-                sum += reading->value[v];
-                seen++;
-            }
-        }
-        if (seen == 0) {
-            continue;
-        }
-        for (size_t j = 0; j < i; j++) {
-            self->lone &= scene->plan.canary[j].repetitions == 0 ||
-                          scene->plan.canary[j].client != canary->client;
-        }
+        double mean = self->sum[i] / self->seen[i];
+        self->lone &= !self->held[canary->client];
+        self->held[canary->client] = true;
         self->largest =
             canary->repetitions > self->largest ? canary->repetitions : self->largest;
         if (canary->inserted) {
-            self->in[self->n_in++] = sum / (double)seen;
+            self->in[self->n_in++] = mean;
         } else {
-            self->out[self->n_out++] = sum / (double)seen;
+            self->out[self->n_out++] = mean;
         }
     }
 }
@@ -258,7 +286,8 @@ add_bound(audit_scene *scene, witan_audit_evidence *list, const cohort *self,
 }
 
 /* A record's promise is checked by single records; a client's by canaries of which no
- * client holds two, where what left the clients was learned from. */
+ * client holds two, where what left the clients was learned from. Evidence at a delta
+ * says nothing about promises at a larger one. */
 static void
 check_promises(witan_audit_claim *list, size_t claims, const promise *training,
                const promise *release, const cohort *self, witan_audit_place place,
@@ -276,7 +305,7 @@ check_promises(witan_audit_claim *list, size_t claims, const promise *training,
         }
         bool same = plan->unit == WITAN_UNIT_RECORD ? self->largest == 1 : self->lone;
         bool covered = i == 0 || place == WITAN_AUDIT_STUDENTS;
-        if (same && covered && plan->delta >= delta &&
+        if (same && covered && plan->delta <= delta &&
             witan_privacy_claim_check(&promises[i]->claim, epsilon, NULL) ==
                 WITAN_E_STATE) {
             list[at].contradicted = true;
@@ -300,26 +329,24 @@ measure_one_run(audit_scene *scene, const audit_readings *last,
     }
     record->bound = list;
     for (size_t p = 0; p < 2; p++) {
-        const audit_reading *reading = &last->place[places[p]];
         size_t singles = 0;
-        for (uint32_t repetitions = 1; repetitions + 1 > 0; repetitions--) {
-            gather_cohort(scene, reading, repetitions, self);
-            singles = repetitions == 1 ? self->n_in + self->n_out : singles;
-            bool again = repetitions == 0 && self->n_in + self->n_out == singles;
-            if (self->n_in >= ONE_RUN_MIN && self->n_out >= ONE_RUN_MIN && !again) {
-                witan_status status =
-                    add_bound(scene, list, self, places[p], delta, &epsilon);
-                if (status != WITAN_OK) {
-                    return witan_diag_fail(scene->diag, status, "%s: lower bound: %s",
-                                           scene->settings->directory,
-                                           witan_status_text(status));
-                }
-                check_promises(claims, record->claims, training, release, self,
-                               places[p], epsilon, delta);
+        read_place(scene, &last->place[places[p]], self);
+        for (uint32_t group = 0; group < 2; group++) { /* single records, then all */
+            gather_cohort(scene, 1 - group, self);
+            singles = group == 0 ? self->n_in + self->n_out : singles;
+            if (self->n_in < ONE_RUN_MIN || self->n_out < ONE_RUN_MIN ||
+                (group == 1 && self->n_in + self->n_out == singles)) {
+                continue;
             }
-            if (repetitions == 0) {
-                break;
+            witan_status status =
+                add_bound(scene, list, self, places[p], delta, &epsilon);
+            if (status != WITAN_OK) {
+                return witan_diag_fail(scene->diag, status, "%s: lower bound: %s",
+                                       scene->settings->directory,
+                                       witan_status_text(status));
             }
+            check_promises(claims, record->claims, training, release, self, places[p],
+                           epsilon, delta);
         }
     }
     return WITAN_OK;
@@ -352,14 +379,11 @@ audit_measure_bounds(audit_scene *scene, const audit_readings *last)
                            "no lower bound on epsilon: it needs a plan whose canaries "
                            "are inserted by fair coins (inclusion 0.5)");
     }
-    cohort self = {
-        .in = witan_alloc(scene->allocator, scene->plan.count, sizeof(double)),
-        .out = witan_alloc(scene->allocator, scene->plan.count, sizeof(double))};
-    witan_status status =
-        self.in == NULL || self.out == NULL
-            ? audit_out_of_memory(scene)
-            : measure_one_run(scene, last, claims, &training, &release, &self);
-    witan_free(scene->allocator, self.in);
-    witan_free(scene->allocator, self.out);
+    cohort self;
+    witan_status status = cohort_init(&self, scene);
+    if (status == WITAN_OK) {
+        status = measure_one_run(scene, last, claims, &training, &release, &self);
+    }
+    cohort_fini(&self, scene->allocator);
     return status;
 }

@@ -93,6 +93,9 @@ audit_keep(witan_audit_result *self, size_t count, size_t size)
     return (char *)block + WITAN_ALIGNMENT;
 }
 
+static const char *keep_sentence(witan_audit_result *self, const char *format,
+                                 va_list arguments) WITAN_PRINTF(2, 0);
+
 static const char *
 keep_sentence(witan_audit_result *self, const char *format, va_list arguments)
 {

@@ -1,4 +1,5 @@
-/* utility.c - how good the run's models are, from the last lines of metrics.jsonl. */
+/* utility.c - how good the run's models are, from the last recorded round in
+ * metrics.jsonl. */
 #include <cJSON.h>
 #include <math.h>
 #include <stdio.h>
@@ -19,10 +20,11 @@ typedef struct means {
 static witan_status
 odd_line(const audit_scene *scene, const char *what)
 {
-    return witan_diag_fail(scene->diag, WITAN_E_DATA,
-                           "%s/metrics.jsonl: the last round's lines: %s; the run has "
-                           "to be made again",
-                           scene->settings->directory, what);
+    return witan_diag_fail(
+        scene->diag, WITAN_E_DATA,
+        "%s/metrics.jsonl: the lines of the last record: %s; the run has "
+        "to be made again",
+        scene->settings->directory, what);
 }
 
 static witan_status
@@ -52,32 +54,34 @@ take_line(audit_scene *scene, const cJSON *root, means *out)
     return WITAN_OK;
 }
 
-/* Where the last `lines` lines of text begin; NULL when there are fewer. */
+/* Where line `number` begins; NULL when the text ends before it. */
 static const char *
-last_lines(const char *text, size_t size, size_t lines)
+line_at(const char *text, size_t number)
 {
-    if (size == 0 || text[size - 1] != '\n') {
-        return NULL;
+    for (size_t i = 0; i < number && text != NULL; i++) {
+        text = strchr(text, '\n');
+        text = text == NULL ? NULL : text + 1;
     }
-    for (size_t i = size - 1; i > 0; i--) {
-        if (text[i - 1] == '\n' && --lines == 0) {
-            return text + i;
-        }
-    }
-    return lines == 1 ? text : NULL;
+    return text;
 }
 
+/* The lines of the record's round: every round has one for each client. */
 static witan_status
-take_lines(audit_scene *scene, const char *line, means *out)
+take_lines(audit_scene *scene, const char *text, means *out)
 {
-    while (*line != '\0') {
-        size_t length = strcspn(line, "\n");
-        cJSON *root = cJSON_ParseWithLength(line, length);
+    const char *line =
+        line_at(text, (scene->result->record.rounds - 1) * scene->clients);
+    for (size_t i = 0; i < scene->clients; i++) {
+        const char *next = line == NULL ? NULL : line_at(line, 1);
+        if (next == NULL) {
+            return odd_line(scene, "too few");
+        }
+        cJSON *root = cJSON_ParseWithLength(line, (size_t)(next - line));
         witan_status status = cJSON_IsObject(root) ? take_line(scene, root, out)
                                                    : odd_line(scene, "not JSON");
         cJSON_Delete(root);
         WITAN_TRY(status);
-        line += length + 1;
+        line = next;
     }
     return WITAN_OK;
 }
@@ -95,10 +99,8 @@ audit_measure_utility(audit_scene *scene)
     WITAN_TRY(witan_file_read(&text, &size, path, METRICS_BYTES_MAX, scene->allocator,
                               scene->diag));
     found.seen = witan_zalloc(scene->allocator, scene->clients, sizeof *found.seen);
-    const char *line = last_lines(text, size, scene->clients);
     witan_status status = found.seen == NULL ? audit_out_of_memory(scene)
-                          : line == NULL     ? odd_line(scene, "too few")
-                                             : take_lines(scene, line, &found);
+                                             : take_lines(scene, text, &found);
     witan_free(scene->allocator, found.seen);
     witan_free(scene->allocator, text);
     WITAN_TRY(status);

@@ -257,13 +257,19 @@ odd_metrics_are_refused(void)
 {
     const char *name = "metrics.jsonl";
     fails_with(name, "", 0, WITAN_E_DATA, "too few");
-    fails_with(name, "{}\n{}\n{}", 8, WITAN_E_DATA, "too few");
-    fails_with(name, "{}\n{}\n{}\n", 9, WITAN_E_DATA, "not of the round");
-    fails_with(name, "1\n2\n3\n", 6, WITAN_E_DATA, "not JSON");
+    fails_with(name, "\n\n\n{}\n{}\n{}", 11, WITAN_E_DATA, "not of the round");
+    static const char cut[] = "\n\n\n{\"round\":2,\"client\":0}\n"
+                              "{\"round\":2,\"client\":1}\n{\"round\":2,\"client\":2}";
+    fails_with(name, cut, sizeof cut - 1, WITAN_E_DATA, "too few");
+    fails_with(name, "\n\n\n1\n2\n3\n", 9, WITAN_E_DATA, "not JSON");
     static const char twice[] =
-        "{\"round\":2,\"client\":0}\n{\"round\":2,\"client\":0}\n"
+        "\n\n\n{\"round\":2,\"client\":0}\n{\"round\":2,\"client\":0}\n"
         "{\"round\":2,\"client\":1}\n";
     fails_with(name, twice, sizeof twice - 1, WITAN_E_DATA, "twice");
+    static const char other[] =
+        "\n\n\n{\"round\":2,\"client\":0}\n{\"round\":2,\"client\":1}\n"
+        "{\"round\":2,\"client\":3}\n";
+    fails_with(name, other, sizeof other - 1, WITAN_E_DATA, "not of the round");
 }
 
 static void
