@@ -100,7 +100,7 @@ static const witan_usage usage = {
         "Examples:\n"
         "  witan audit runs/a\n"
         "  witan audit runs/a --fail-if 'exposure>3' --fail-if 'extracted>0'\n"
-        "  witan audit runs/plain runs/swing --output runs/compared "
+        "  witan audit runs/plain runs/swing --output runs/both "
         "--fail-if 'reduction<0.8'\n\n"
         "What the numbers mean: docs/privacy.md.\n"
         "Exit codes: 0 done, 1 failed, 2 usage or config, 3 bad data, 4 a gate was\n"
