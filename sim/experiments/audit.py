@@ -16,16 +16,16 @@ import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-SWING = ["swing.gap=true", "swing.rules=true", "swing.temperature_high=100"]
+SWING = ["swing.gap=true", "swing.rules=true"]
 NOISE = ["swing.noise=gaussian"]
 MODES = {
     "plain": [],
     "constant": ["extract.temperature=8"],
-    "noise": NOISE + ["swing.sigma=0.01"],
+    "noise": NOISE + ["swing.sigma=0.001"],
     "swing": SWING,
-    "swing+noise": SWING + NOISE + ["swing.sigma=0.01"],
+    "swing+noise": SWING + NOISE + ["swing.sigma=0.001"],
 }
-SIGMAS = (0.04, 0.02, 0.01, 0.005, 0.0025)
+SIGMAS = (0.016, 0.004, 0.001, 0.00025)
 
 
 def run(command, **options):
@@ -57,7 +57,7 @@ def main():
     parser.add_argument("--transfers", default="template,canaries")
     parser.add_argument("--template", default="my id is {d6}")
     parser.add_argument("--repetitions", default="0,1,4,16")
-    parser.add_argument("--per-level", default="5")
+    parser.add_argument("--per-level", default="4")
     parser.add_argument("--transfer-rows", default="4")
     parser.add_argument("--set", action="append", default=[], help="a further setting of every run")
     parser.add_argument("--sweep", action="store_true")

@@ -45,7 +45,6 @@ TEXT = {
 SWING = {
     "swing.gap": "true",
     "swing.rules": "true",
-    "swing.temperature_high": 1000,
     "swing.noise": "gaussian",
     "swing.sigma": 0.001,
 }

@@ -476,8 +476,9 @@ protection_is_checked(void)
     CHECK_STRING(CHECKED("swing.label=votes", "swing.noise=gaussian", "swing.sigma=1",
                          "swing.shards=4"),
                  "");
-    CHECK_CONTAINS(CHECKED("swing.gap=true", "extract.temperature=9"),
-                   "8 is below extract.temperature 9");
+    CHECK_CONTAINS(
+        CHECKED("swing.gap=true", "extract.temperature=9", "swing.temperature_high=8"),
+        "8 is below extract.temperature 9");
     CHECK_STRING(CHECKED("extract.temperature=9"), "");
     CHECK_CONTAINS(CHECKED("swing.clip=5", "fusion.combine=logit"), "use probability");
     CHECK_CONTAINS(CHECKED("extract.codec=top", "fusion.combine=logit"),

@@ -203,7 +203,7 @@ protection(void)
     witan_release_config out;
     witan_setup_release(&out, &config);
     CHECK(!out.on && isinf(out.swing.clip)); /* tempering alone is plain */
-    CHECK(out.swing.temperature_low == 1.75 && out.swing.temperature_high == 8);
+    CHECK(out.swing.temperature_low == 1.75 && out.swing.temperature_high == 1000);
     static const char *const each[] = {
         "swing.gap=true", "swing.rules=true",    "swing.density=5",  "swing.shards=3",
         "swing.clip=4",   "swing.noise=laplace", "swing.label=votes"};
