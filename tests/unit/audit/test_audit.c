@@ -447,6 +447,18 @@ comparisons_know_reduction_and_cost(void)
     CHECK(record->modes_of[1].seeds == 1 && isnan(record->modes_of[1].exposure_low));
     CHECK_NEAR(record->modes_of[1].reduction, it->reduction, 1e-12, 0.0);
 
+    witan_failing_allocator counted;
+    witan_status status = WITAN_E_MEMORY;
+    for (size_t at = 1; status != WITAN_OK; at++) {
+        witan_audit_result *other = NULL;
+        witan_failing_allocator_init(&counted, at);
+        status = witan_audit_compare(&other, (const witan_audit_result *const *)runs, 2,
+                                     &settings, &counted.allocator, NULL);
+        CHECK(status == WITAN_OK || (status == WITAN_E_MEMORY && other == NULL));
+        witan_audit_result_free(&other);
+        CHECK(counted.live == 0 && at < 1000);
+    }
+
     bool crossed;
     char gate[64];
     (void)snprintf(gate, sizeof gate, "reduction<%.6f", it->reduction + 0.01);
