@@ -103,9 +103,10 @@ class Audit(unittest.TestCase):
             plain = json.load(file)
         with open(self.path("swing/audit.json"), encoding="utf-8") as file:
             swing = json.load(file)
-        print({place: {r: round(self.mean(report, place, r), 2) for r in (0, 1, 16)}
-               for report in (plain, swing) for place in
-               ("teachers", "wire", "fused", "students")}, plain["utility"], swing["utility"])
+        for report in (plain, swing):
+            print(report["mode"], report["utility"],
+                  {place: [round(self.mean(report, place, r), 2) for r in (0, 1, 16)]
+                   for place in ("teachers", "wire", "fused", "students")})
         # Controls are where chance is: 1.44, and 2 or 4 of them below 6 but for once in
         # 15 (2^-6 each, four models and places); nothing here depends on their mean.
         for report in (plain, swing):
@@ -195,7 +196,8 @@ class Audit(unittest.TestCase):
         self.assertGreater(self.mean(report, "teachers", 8), 4.0)  # of log2 300 = 8.2
         self.assertLess(self.mean(report, "teachers", 0), 4.0)
         attacks = {m["attack"] for m in report["membership"]}
-        self.assertEqual(attacks, {"rmia", "loss", "lira-online", "lira-offline"})
+        self.assertEqual(attacks, {"rmia", "rmia-online", "loss", "lira-online",
+                                   "lira-offline"})
         self.assertTrue(any(b["epsilon"] >= 0 for b in report["bounds"]))
         # The same with DP-SGD has an epsilon, and evidence does not contradict it.
         private, out = {**settings, "local.privacy.clip": 1, "local.privacy.noise": 1}, out + "-dp"
@@ -206,7 +208,7 @@ class Audit(unittest.TestCase):
         [claim] = [c for c in report["claims"] if c["epsilon"] is not None]
         self.assertGreater(claim["epsilon"], 0)
         self.assertFalse(claim["contradicted"])
-        self.assertIn("DP-SGD", claim["sentence"])
+        self.assertIn("sampled gaussian", claim["sentence"])
 
     # --- wrong input ------------------------------------------------------------------
     def test_plans_that_cannot_be(self):
@@ -215,7 +217,7 @@ class Audit(unittest.TestCase):
                          self.path("no.json"), check=False)
         self.refused(plan("--template", "no hole"), 2, "hole")
         self.refused(plan("--template", "id {d2}", "--per-level", 50), 2, "fills")
-        self.refused(plan("--template", "id {x3}"), 2, "{x3}")
+        self.refused(plan("--template", "id {x3}"), 2, "column 4")
         self.refused(plan("--template", "\u00e9 {d6}"), 2, "\u00e9")
         self.refused(plan("--template", "id {d6}" + "x" * 40), 2, "window")
         self.refused(plan("--template", "id {d6}", "--holders", "7"), 2, "7")
@@ -223,7 +225,7 @@ class Audit(unittest.TestCase):
         self.refused(plan("--input", "noise"), 2, "text")
         self.refused(plan("--template", "id {d6}", settings={"models": "linear"}), 2, "text")
         word = {**TEXT, "data.text.unit": "word"}
-        self.refused(plan("--template", "id {d6}", settings=word), 2, "{w:")
+        self.refused(plan("--template", "the {d6}", settings=word), 2, "{w:")
         # Letters that Shakespeare wrote in that order after "the": a canary that is there.
         self.refused(plan("--template", "the{a1}", "--repetitions", "0,1", "--per-level",
                           13), 2, "")
@@ -250,7 +252,7 @@ class Audit(unittest.TestCase):
     def test_runs_that_cannot_be_audited(self):
         def audit(*arguments):
             return witan("audit", *arguments, "--quiet", check=False)
-        self.assertEqual(audit(self.path("nowhere")).returncode, 2)
+        self.refused(audit(self.path("nowhere")), 1, "nowhere")
         bare = self.path("bare")
         witan("sim", "--set", "rounds=1", "--set", "clients=2", "--set", "models=linear",
               "--quiet", "--out", bare)
