@@ -105,6 +105,43 @@ add_exposures(witan_text *out, const witan_audit_record *record,
     }
 }
 
+/* "10^6" of a power of ten, else as other counts are shown. */
+static void
+format_space(char out[ROW_MAX], double space)
+{
+    double digits = round(log10(space));
+    if (space >= 1e4 && pow(10.0, digits) == space) {
+        (void)snprintf(out, ROW_MAX, "10^%.0f", digits);
+    } else {
+        (void)snprintf(out, ROW_MAX, "%s", witan_shown_count(space).text);
+    }
+}
+
+/* Who was asked, what came out, and how many prefixes that took. */
+static void
+add_extraction(witan_text *out, const witan_audit_extraction *at,
+               const witan_terminal *terminal)
+{
+    char who[ROW_MAX], space[ROW_MAX];
+    witan_text found;
+    int used =
+        snprintf(who, sizeof who, "  client %zu%s, planted %u time%s: ", at->client,
+                 at->holder ? ", a holder" : "", (unsigned)at->repetitions,
+                 at->repetitions == 1 ? "" : "s");
+    format_space(space, at->space);
+    witan_text_init(&found, out->allocator, out->ceiling);
+    witan_text_format(&found, "%s (%llu node%s of %s fills)", at->text,
+                      (unsigned long long)at->nodes, at->nodes == 1 ? "" : "s", space);
+    if (found.status == WITAN_OK) {
+        witan_text_format(out, "%s", who);
+        witan_line_wrap(out, found.data, (size_t)used, 4, terminal->unicode);
+        witan_text_add(out, "\n", 1);
+    } else if (out->status == WITAN_OK) {
+        out->status = found.status;
+    }
+    witan_text_fini(&found);
+}
+
 static void
 add_extractions(witan_text *out, const witan_audit_record *record,
                 const witan_terminal *terminal)
@@ -126,13 +163,7 @@ add_extractions(witan_text *out, const witan_audit_record *record,
     for (size_t i = 0; i < record->extractions && listed < LISTED_MAX; i++) {
         const witan_audit_extraction *at = &record->extraction[i];
         if (at->found && at->planted && witan_has_text(at->text)) {
-            int used =
-                snprintf(line, sizeof line, "  client %zu%s, planted %u time%s",
-                         at->client, at->holder ? ", a holder" : "",
-                         (unsigned)at->repetitions, at->repetitions == 1 ? "" : "s");
-            witan_text_format(out, "%s: ", line);
-            witan_line_wrap(out, at->text, (size_t)used + 2, 4, terminal->unicode);
-            witan_text_add(out, "\n", 1);
+            add_extraction(out, at, terminal);
             listed++;
         }
     }

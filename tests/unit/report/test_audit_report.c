@@ -198,6 +198,11 @@ test_table(void)
                              "4.52, holders 4.31\n");
     CHECK_CONTAINS(out.data, "shown >=      0.41 (one run, students)\n");
     CHECK_CONTAINS(out.data, "promised      nothing\n");
+    CHECK_CONTAINS(out.data, "  client 0, a holder, planted 16 times: my id is 281265 "
+                             "(1200 nodes of\n    10^6 fills)\n");
+    CHECK_CONTAINS(out.data,
+                   "  client 1, planted 16 times: my id is 281265 (1207 nodes "
+                   "of 10^9 fills)\n");
     witan_text_fini(&out);
     out = text_of("contradicted", TABLE, &ascii);
     CHECK_CONTAINS(out.data, "promised <=   1.99 CONTRADICTED by a bound below\n");
