@@ -51,7 +51,7 @@ struct witan_audit_result {
     witan_audit_hashes hashes;
     const char *limit[AUDIT_LIMITS_MAX];
     audit_range range[AUDIT_METRICS];
-    bool is_comparison;
+    bool is_comparison, deployed; /* deployed: of a client's directory */
     /* What a comparison needs of a run. */
     uint64_t seed;
     const char *transfer; /* "P0", "P1", "P2", "" without canaries */
@@ -101,13 +101,14 @@ typedef struct audit_scene {
     bool has_config;
     witan_world world;
     bool text, has_plan;
+    bool deployed; /* a client's directory: of the world the vocabulary alone */
     witan_canary_plan plan;
     uint32_t *level; /* [plan.count] repetitions in the data: 0 unless inserted */
     witan_learning_plan learning;
-    witan_optimiser_config optimiser;
     audit_network *network; /* [config.models_count] */
     size_t networks;
-    size_t clients, rounds;
+    size_t first, clients; /* who is looked at: first .. first + clients - 1 */
+    size_t rounds;
     uint32_t *recorded; /* [recorded_count] rounds with records, ascending, 0-based */
     size_t recorded_count;
 } audit_scene;
@@ -119,6 +120,16 @@ WITAN_NODISCARD witan_status audit_scene_new(audit_scene **out,
                                              const witan_allocator *allocator,
                                              witan_diag *diag);
 void audit_scene_free(audit_scene **self);
+/* directory/name. Errors: E_LIMIT. */
+WITAN_NODISCARD witan_status audit_path(char path[WITAN_PATH_MAX],
+                                        const audit_scene *self, const char *name);
+/* The scene's plan was read: it is owned now, and its levels are noted. */
+WITAN_NODISCARD witan_status audit_scene_take_plan(audit_scene *self);
+/* Once per scene, after plan and learning. */
+WITAN_NODISCARD witan_status audit_scene_make_networks(audit_scene *self,
+                                                       const witan_model_spec *specs,
+                                                       size_t count,
+                                                       const witan_input *input);
 audit_network *audit_network_of(const audit_scene *self, size_t client);
 /* Whether a client holds a canary that was inserted. */
 bool audit_is_holder(const audit_scene *self, size_t client);
@@ -143,6 +154,42 @@ WITAN_NODISCARD witan_status audit_judge(const audit_scene *self,
                                          const float *parameters,
                                          const witan_part *part, const uint32_t *labels,
                                          double *loss, double *phi);
+
+/* --- run_file.c ----------------------------------------------------------------- */
+
+#define AUDIT_RUN_FILE_MAX ((size_t)16 << 20)
+
+/* RUN/audit/run.json. */
+typedef struct audit_run_file {
+    char world[WITAN_DIGEST_HEX_SIZE], config[WITAN_DIGEST_HEX_SIZE];
+    size_t rounds, clients;
+    uint32_t *recorded; /* [recorded_count] as in the scene; owned by the caller, also
+                           after a failure */
+    size_t recorded_count;
+} audit_run_file;
+
+/* json [size] ends with a NUL behind it. Rounds and clients must be those of the
+ * config. Errors: E_DATA, E_CONFIG (a strategy without clients), E_MEMORY; the sentence
+ * names `path`. */
+WITAN_NODISCARD witan_status audit_run_file_read(audit_run_file *out, const char *json,
+                                                 size_t size, const char *path,
+                                                 const witan_config *config,
+                                                 const witan_allocator *allocator,
+                                                 witan_diag *diag);
+
+/* --- client_directory.c --------------------------------------------------------- */
+
+/* Whether a deployed client lives there. */
+bool audit_is_client(const char *directory);
+/* Fills a scene that has only its settings: the plan that the client planted, its
+ * vocabulary, its network; one client, one record. Errors: E_STATE (the experiment is
+ * not finished), E_CONFIG (no canaries, no text, a plan for another vocabulary), E_DATA
+ * (damaged), E_IO, E_LIMIT, E_MEMORY. */
+WITAN_NODISCARD witan_status audit_client_open(audit_scene *self);
+/* The final model, before and after being the same. Freed with
+ * witan_audit_snapshot_fini. Errors: E_DATA, E_IO, E_MEMORY. */
+WITAN_NODISCARD witan_status audit_client_model(witan_audit_snapshot *out,
+                                                const audit_scene *self);
 
 /* --- the measurements ----------------------------------------------------------- */
 
@@ -197,8 +244,10 @@ WITAN_NODISCARD witan_status audit_measure_bounds(audit_scene *scene,
                                                   const audit_readings *last);
 /* utility.c */
 WITAN_NODISCARD witan_status audit_measure_utility(audit_scene *scene);
-/* describe.c: names, sentences, hashes, limits that hold for every audit. */
+/* describe.c: names, sentences, hashes, limits that hold for every audit; of a run, of
+ * a deployed client. */
 WITAN_NODISCARD witan_status audit_describe(audit_scene *scene);
+WITAN_NODISCARD witan_status audit_describe_client(audit_scene *scene);
 
 /* bounds.c: a lower bound from scores that were `inserted` or not, and its sentence;
  * NULL sentence when there are too few. */

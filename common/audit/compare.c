@@ -35,8 +35,15 @@ static witan_status
 check_alike(const comparison *self)
 {
     const witan_audit_result *first = self->runs[0];
-    for (size_t i = 1; i < self->count; i++) {
+    for (size_t i = 0; i < self->count; i++) {
         const witan_audit_result *it = self->runs[i];
+        if (it->deployed) {
+            return witan_diag_fail(
+                self->diag, WITAN_E_CONFIG,
+                "%s: a client's directory does not say what protected "
+                "it, nor at which cost; compare simulated runs",
+                it->record.directory);
+        }
         if (it->record.text != first->record.text ||
             strcmp(it->form, first->form) != 0) {
             return witan_diag_fail(

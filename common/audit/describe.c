@@ -158,6 +158,23 @@ describe_plan(audit_scene *scene)
     return describe_transfer(scene);
 }
 
+/* What no number about canaries shows, whoever measured it. */
+static witan_status
+describe_canary_limits(audit_scene *scene)
+{
+    witan_audit_result *result = scene->result;
+    WITAN_TRY(audit_limit(
+        result, scene->text ? "only canaries of this template were asked for; "
+                              "other secrets may be learned better or worse"
+                            : "only canaries of this kind were asked for; "
+                              "other rows may be learned better or worse"));
+    WITAN_TRY(audit_limit(result, "canaries of one model share that model: intervals "
+                                  "over canaries do not include other trainings"));
+    return audit_limit(result,
+                       "low exposure promises nothing: only an epsilon with its "
+                       "unit, counts and accountant does");
+}
+
 static witan_status
 describe_limits(audit_scene *scene)
 {
@@ -169,16 +186,7 @@ describe_limits(audit_scene *scene)
                                    "lower bounds are not measured; run it with "
                                    "--canaries PLAN");
     }
-    WITAN_TRY(audit_limit(
-        result, scene->text ? "only canaries of this template were asked for; "
-                              "other secrets may be learned better or worse"
-                            : "only canaries of this kind were asked for; "
-                              "other rows may be learned better or worse"));
-    WITAN_TRY(audit_limit(result, "canaries of one model share that model: intervals "
-                                  "over canaries do not include other trainings"));
-    return audit_limit(result,
-                       "low exposure promises nothing: only an epsilon with its "
-                       "unit, counts and accountant does");
+    return describe_canary_limits(scene);
 }
 
 witan_status
@@ -208,4 +216,77 @@ audit_describe(audit_scene *scene)
     }
     WITAN_TRY(status == WITAN_OK ? WITAN_OK : audit_out_of_memory(scene));
     return read_digest(scene);
+}
+
+/* --- a deployed client ------------------------------------------------------------ */
+
+static witan_status
+describe_client_limits(audit_scene *scene)
+{
+    static const char *const limits[] = {
+        "one model of one client: other clients, and the same client trained again, "
+        "give "
+        "other numbers",
+        "teachers are this client's final model about its own canaries, students the "
+        "same model about the others'; what it was before it learned from the others "
+        "is "
+        "not kept",
+        "whether the others planted their canaries is not known here: where they did "
+        "not, theirs are controls",
+        "the plan is read from where settings.json points; that it is the one that was "
+        "planted is not checked",
+        "the wire is not measured: what this client said and heard is not kept",
+        "membership is not measured: private rows are not read again",
+        "nothing is promised or bounded here: witan epsilon computes what DP-SGD "
+        "promises",
+    };
+    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+        WITAN_TRY(audit_limit(scene->result, "%s", limits[i]));
+    }
+    return describe_canary_limits(scene);
+}
+
+/* Canaries of the plan: inserted at this client, at others; controls. */
+static const char *
+planted_at_client(audit_scene *scene, witan_status *status)
+{
+    const witan_canary_plan *plan = &scene->plan;
+    size_t own = 0, others = 0;
+    for (size_t i = 0; i < plan->count; i++) {
+        bool here = plan->canary[i].client == scene->first;
+        own += here && scene->level[i] != 0;
+        others += !here && scene->level[i] != 0;
+    }
+    return audit_sentence(
+        scene->result, status,
+        "\"%s\" with %.15g fills: %zu canaries planted by this client, %zu left to "
+        "others, %zu controls that nobody saw",
+        plan->text, plan->compiled.space, own, others, plan->count - own - others);
+}
+
+witan_status
+audit_describe_client(audit_scene *scene)
+{
+    witan_audit_result *result = scene->result;
+    witan_audit_record *record = &result->record;
+    char hex[WITAN_DIGEST_HEX_SIZE];
+    witan_status status = WITAN_OK;
+    witan_digest_hex(hex, scene->plan.digest);
+    record->name =
+        audit_sentence(result, &status, "client %zu of a federation", scene->first);
+    record->directory =
+        audit_sentence(result, &status, "%s", scene->settings->directory);
+    record->plan_digest = audit_sentence(result, &status, "%s", hex);
+    result->hashes.plan = record->plan_digest;
+    result->form = audit_sentence(result, &status, "%s", scene->plan.text);
+    record->canaries = planted_at_client(scene, &status);
+    record->transfer = "not looked at";
+    record->mode = "as the experiment and this client's --protect had it";
+    record->text = true;
+    record->clients = 1;
+    record->rounds = scene->rounds;
+    if (status == WITAN_OK) {
+        status = describe_client_limits(scene);
+    }
+    return status == WITAN_OK ? status : audit_out_of_memory(scene);
 }

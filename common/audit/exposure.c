@@ -200,9 +200,10 @@ measure_round(gauge *self, uint32_t round)
     for (size_t p = 0; p < WITAN_AUDIT_PLACES; p++) {
         self->readings->place[p].count = 0;
     }
-    for (uint32_t n = 0; n < scene->clients; n++) {
+    for (size_t i = 0; i < scene->clients; i++) {
+        uint32_t n = (uint32_t)(scene->first + i);
         witan_audit_snapshot it;
-        WITAN_TRY(audit_progress(scene, "exposure", n, scene->clients));
+        WITAN_TRY(audit_progress(scene, "exposure", i, scene->clients));
         bool present;
         WITAN_TRY(audit_snapshot_open(&it, &present, scene, round, n));
         witan_status status = present ? measure_client(self, &it) : WITAN_OK;

@@ -45,10 +45,11 @@ measure_last_round(audit_scene *scene)
     result->record.extraction = extraction;
     result->record.labels = labels;
     witan_digest_init(&digest);
-    for (uint32_t n = 0; n < scene->clients; n++) {
+    for (size_t i = 0; i < scene->clients; i++) {
+        uint32_t n = (uint32_t)(scene->first + i);
         witan_audit_snapshot it;
         bool present;
-        WITAN_TRY(audit_progress(scene, "extraction", n, scene->clients));
+        WITAN_TRY(audit_progress(scene, "extraction", i, scene->clients));
         WITAN_TRY(audit_snapshot_open(&it, &present, scene,
                                       scene->recorded[scene->recorded_count - 1], n));
         if (!present) {
@@ -66,10 +67,25 @@ measure_last_round(audit_scene *scene)
     return status == WITAN_OK ? status : audit_out_of_memory(scene);
 }
 
+/* A client keeps one model: no soft labels, no scores, no promises. */
+static witan_status
+measure_deployed(audit_scene *scene)
+{
+    audit_readings last;
+    WITAN_TRY(audit_describe_client(scene));
+    WITAN_TRY(audit_measure_exposure(scene, &last));
+    WITAN_TRY(measure_last_round(scene));
+    audit_measure_record(scene->result);
+    return audit_progress(scene, "done", 1, 1);
+}
+
 static witan_status
 measure(audit_scene *scene)
 {
     audit_readings last;
+    if (scene->deployed) {
+        return measure_deployed(scene);
+    }
     WITAN_TRY(audit_describe(scene));
     WITAN_TRY(audit_measure_utility(scene));
     if (scene->has_plan) {

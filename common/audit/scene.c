@@ -1,23 +1,18 @@
 /* scene.c - a finished run as it was: config, data, plan, models, records. Nothing that
  * is read here is believed. */
-#include <cJSON.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "audit/audit_private.h"
-#include "fusion/fusion.h"
 #include "num/softmax.h"
 #include "privacy/membership.h"
 #include "setup/setup.h"
 #include "store/file.h"
 
 enum {
-    RUN_JSON_MAX = 16 << 20,
     STEP_BATCH = 256,
-    STEP_BATCH_ATTENDING = 64,   /* states of a transformer are large */
-    PREDICTION_FLOATS = 4 << 20, /* logits that stand in memory at once */
-    RUN_MEMBERS = 6
+    STEP_BATCH_ATTENDING = 64,  /* states of a transformer are large */
+    PREDICTION_FLOATS = 4 << 20 /* logits that stand in memory at once */
 };
 
 witan_status
@@ -47,8 +42,8 @@ audit_stream(witan_random *random, const audit_scene *self, uint32_t client,
                       WITAN_PURPOSE_AUDIT);
 }
 
-static witan_status
-path_of(char path[WITAN_PATH_MAX], const audit_scene *self, const char *name)
+witan_status
+audit_path(char path[WITAN_PATH_MAX], const audit_scene *self, const char *name)
 {
     const char *directory = self->settings->directory;
     int length = snprintf(path, WITAN_PATH_MAX, "%s/%s", directory, name);
@@ -74,7 +69,7 @@ read_config(audit_scene *self, char config[WITAN_DIGEST_HEX_SIZE])
 {
     char path[WITAN_PATH_MAX], *json = NULL;
     size_t size;
-    WITAN_TRY(path_of(path, self, "config.json"));
+    WITAN_TRY(audit_path(path, self, "config.json"));
     if (!witan_path_exists(path)) {
         return witan_diag_fail(self->diag, WITAN_E_IO,
                                "%s: no run is there: it has no config.json; name the "
@@ -93,138 +88,53 @@ read_config(audit_scene *self, char config[WITAN_DIGEST_HEX_SIZE])
     return witan_config_check(&self->config, self->diag);
 }
 
-/* --- RUN/audit/run.json ----------------------------------------------------------- */
-
-typedef struct run_file {
-    char world[WITAN_DIGEST_HEX_SIZE], config[WITAN_DIGEST_HEX_SIZE];
-} run_file;
-
 static witan_status
-odd_run(const audit_scene *self, const char *what)
-{
-    return witan_diag_fail(self->diag, WITAN_E_DATA,
-                           "%s/audit/run.json: %s; the run has to be made again",
-                           self->settings->directory, what);
-}
-
-static bool
-read_hex(char out[WITAN_DIGEST_HEX_SIZE], const cJSON *item)
-{
-    const char *text = cJSON_GetStringValue(item);
-    if (text == NULL || strlen(text) != WITAN_DIGEST_HEX_SIZE - 1 ||
-        strspn(text, "0123456789abcdef") != WITAN_DIGEST_HEX_SIZE - 1) {
-        return false;
-    }
-    memcpy(out, text, WITAN_DIGEST_HEX_SIZE);
-    return true;
-}
-
-/* A whole number from `low` to `high`. */
-static bool
-read_count(size_t *out, const cJSON *item, size_t low, size_t high)
-{
-    double value = cJSON_IsNumber(item) ? item->valuedouble : (double)NAN;
-    if (!(value >= (double)low && value <= (double)high) || value != floor(value)) {
-        return false;
-    }
-    *out = (size_t)value;
-    return true;
-}
-
-/* Rounds as the folders count them, from 1; the last is the newest. */
-static witan_status
-read_recorded(audit_scene *self, const cJSON *list)
-{
-    size_t count = cJSON_IsArray(list) ? (size_t)cJSON_GetArraySize(list) : 0;
-    if (count == 0 || count > self->rounds) {
-        return odd_run(self, "\"recorded\" lists no rounds, or more than there are");
-    }
-    self->recorded = witan_alloc(self->allocator, count, sizeof *self->recorded);
-    if (self->recorded == NULL) {
-        return audit_out_of_memory(self);
-    }
-    for (const cJSON *item = list->child; item != NULL; item = item->next) {
-        size_t round, last = self->recorded_count == 0
-                                 ? 0
-                                 : self->recorded[self->recorded_count - 1] + 1;
-        if (!read_count(&round, item, last + 1, self->rounds)) {
-            return odd_run(self, "\"recorded\" is not a rising list of rounds");
-        }
-        self->recorded[self->recorded_count++] = (uint32_t)(round - 1);
-    }
-    return WITAN_OK;
-}
-
-static witan_status
-read_members(audit_scene *self, run_file *out, const cJSON *root)
-{
-    static const char *const names[RUN_MEMBERS] = {
-        "witan_audit_run", "world", "config", "rounds", "clients", "recorded"};
-    const cJSON *found[RUN_MEMBERS] = {NULL};
-    size_t version;
-    for (const cJSON *item = cJSON_IsObject(root) ? root->child : NULL; item != NULL;
-         item = item->next) {
-        size_t i = 0;
-        while (i < RUN_MEMBERS && strcmp(item->string, names[i]) != 0) {
-            i++;
-        }
-        if (i == RUN_MEMBERS || found[i] != NULL) {
-            return odd_run(self, "a member is unknown or stands there twice");
-        }
-        found[i] = item;
-    }
-    if (!read_count(&version, found[0], 1, 1)) {
-        return odd_run(self, "it is not a record of version 1");
-    }
-    if (!read_hex(out->world, found[1]) || !read_hex(out->config, found[2])) {
-        return odd_run(self, "a digest is missing or is none");
-    }
-    if (!read_count(&self->rounds, found[3], 1, WITAN_ROUNDS_MAX) ||
-        !read_count(&self->clients, found[4], 1, WITAN_CLIENTS_MAX) ||
-        self->rounds != self->config.rounds || self->clients > self->config.clients) {
-        return odd_run(self, "its rounds or clients are not those of config.json");
-    }
-    if (self->clients < self->config.clients) {
-        return witan_diag_fail(self->diag, WITAN_E_CONFIG,
-                               "%s: strategy %s trains one model on all rows, so there "
-                               "is no client whose secrets could travel; audit a "
-                               "strategy that exchanges something",
-                               self->settings->directory,
-                               witan_fusion_strategies()[self->config.fusion.key]->key);
-    }
-    return read_recorded(self, found[5]);
-}
-
-static witan_status
-read_run(audit_scene *self, run_file *out)
+read_run(audit_scene *self, audit_run_file *out)
 {
     char path[WITAN_PATH_MAX], *json = NULL;
     size_t size;
-    WITAN_TRY(path_of(path, self, "audit/run.json"));
+    WITAN_TRY(audit_path(path, self, "audit/run.json"));
     if (!witan_path_exists(path)) {
         return witan_diag_fail(self->diag, WITAN_E_CONFIG,
                                "%s: the run kept no records to audit; run it with "
                                "--canaries PLAN or --set audit.record=true",
                                self->settings->directory);
     }
-    WITAN_TRY(
-        witan_file_read(&json, &size, path, RUN_JSON_MAX, self->allocator, self->diag));
-    cJSON *root = cJSON_ParseWithLengthOpts(json, size + 1, NULL, 1);
-    witan_status status =
-        root == NULL ? odd_run(self, "it is not JSON") : read_members(self, out, root);
-    cJSON_Delete(root);
+    WITAN_TRY(witan_file_read(&json, &size, path, AUDIT_RUN_FILE_MAX, self->allocator,
+                              self->diag));
+    witan_status status = audit_run_file_read(out, json, size, path, &self->config,
+                                              self->allocator, self->diag);
     witan_free(self->allocator, json);
+    self->rounds = out->rounds;
+    self->clients = out->clients;
+    self->recorded = out->recorded;
+    self->recorded_count = out->recorded_count;
     return status;
 }
 
 /* --- the world -------------------------------------------------------------------- */
+
+witan_status
+audit_scene_take_plan(audit_scene *self)
+{
+    self->has_plan = true;
+    self->level = witan_zalloc(self->allocator, self->plan.count, sizeof *self->level);
+    if (self->level == NULL) {
+        return audit_out_of_memory(self);
+    }
+    for (size_t i = 0; i < self->plan.count; i++) {
+        const witan_canary *canary = &self->plan.canary[i];
+        self->level[i] = canary->inserted ? canary->repetitions : 0;
+    }
+    return WITAN_OK;
+}
 
 static witan_status
 read_plan(audit_scene *self)
 {
     char path[WITAN_PATH_MAX], *json = NULL;
     size_t size;
-    WITAN_TRY(path_of(path, self, "canaries.json"));
+    WITAN_TRY(audit_path(path, self, "canaries.json"));
     if (!witan_path_exists(path)) {
         return WITAN_OK;
     }
@@ -235,21 +145,13 @@ read_plan(audit_scene *self)
         self->allocator, self->diag);
     witan_free(self->allocator, json);
     WITAN_TRY(status);
-    self->has_plan = true;
-    self->level = witan_zalloc(self->allocator, self->plan.count, sizeof *self->level);
-    if (self->level == NULL) {
-        return audit_out_of_memory(self);
-    }
-    for (size_t i = 0; i < self->plan.count; i++) {
-        const witan_canary *canary = &self->plan.canary[i];
-        self->level[i] = canary->inserted ? canary->repetitions : 0;
-    }
+    WITAN_TRY(audit_scene_take_plan(self));
     return witan_world_plant(&self->world, &self->plan, self->allocator, self->diag);
 }
 
 /* Data and plan must be those that the run wrote down. */
 static witan_status
-compare_world(audit_scene *self, const run_file *file)
+compare_world(audit_scene *self, const audit_run_file *file)
 {
     char world[WITAN_DIGEST_HEX_SIZE];
     uint8_t digest[WITAN_DIGEST_SIZE];
@@ -277,7 +179,7 @@ compare_world(audit_scene *self, const run_file *file)
 }
 
 static witan_status
-load_world(audit_scene *self, const run_file *file)
+load_world(audit_scene *self, const audit_run_file *file)
 {
     witan_status status =
         witan_world_load(&self->world, &self->config, self->allocator, self->diag);
@@ -294,12 +196,12 @@ load_world(audit_scene *self, const run_file *file)
 /* --- models ----------------------------------------------------------------------- */
 
 static witan_status
-make_network(audit_scene *self, audit_network *out, const witan_model_spec *spec)
+make_network(audit_scene *self, audit_network *out, const witan_model_spec *spec,
+             const witan_input *input)
 {
     const witan_allocator *a = self->allocator;
-    witan_input input = witan_world_input(&self->world);
-    bool trains = self->settings->shadows >= 2;
-    WITAN_TRY(witan_network_init(&out->network, a, spec, &input, self->diag));
+    bool trains = self->settings->shadows >= 2 && !self->deployed;
+    WITAN_TRY(witan_network_init(&out->network, a, spec, input, self->diag));
     size_t row = out->network.positions * out->network.outputs;
     size_t fit = (size_t)PREDICTION_FLOATS / row;
     out->part = fit == 0                             ? 1
@@ -325,21 +227,44 @@ make_network(audit_scene *self, audit_network *out, const witan_model_spec *spec
     return out->z == NULL || out->labels == NULL ? audit_out_of_memory(self) : WITAN_OK;
 }
 
-static witan_status
-make_networks(audit_scene *self)
+witan_status
+audit_scene_make_networks(audit_scene *self, const witan_model_spec *specs,
+                          size_t count, const witan_input *input)
 {
-    witan_input input = witan_world_input(&self->world);
-    witan_setup_plan(&self->learning, &self->config, &input, self->world.transfer);
-    self->network =
-        witan_zalloc(self->allocator, self->config.models_count, sizeof *self->network);
+    self->network = witan_zalloc(self->allocator, count, sizeof *self->network);
     if (self->network == NULL) {
         return audit_out_of_memory(self);
     }
-    self->networks = self->config.models_count;
-    for (size_t i = 0; i < self->networks; i++) {
-        WITAN_TRY(make_network(self, &self->network[i], &self->config.models[i]));
+    self->networks = count;
+    for (size_t i = 0; i < count; i++) {
+        WITAN_TRY(make_network(self, &self->network[i], &specs[i], input));
     }
     return WITAN_OK;
+}
+
+/* Everything about a run, in the order in which it can be checked. */
+static witan_status
+open_run(audit_scene *self)
+{
+    audit_run_file file = {{0}, {0}, 0, 0, NULL, 0};
+    char config[WITAN_DIGEST_HEX_SIZE] = "";
+    witan_status status = WITAN_OK;
+    WITAN_TRY(read_config(self, config));
+    WITAN_TRY(read_run(self, &file));
+    if (strcmp(config, file.config) != 0) {
+        return witan_diag_fail(
+            self->diag, WITAN_E_DATA,
+            "%s/config.json: it was changed since the run; put back what the run wrote",
+            self->settings->directory);
+    }
+    self->result->hashes.config = audit_sentence(self->result, &status, "%s", config);
+    WITAN_TRY(status);
+    WITAN_TRY(audit_progress(self, "data", 0, 1));
+    WITAN_TRY(load_world(self, &file));
+    witan_input input = witan_world_input(&self->world);
+    witan_setup_plan(&self->learning, &self->config, &input, self->world.transfer);
+    return audit_scene_make_networks(self, self->config.models,
+                                     self->config.models_count, &input);
 }
 
 witan_status
@@ -347,8 +272,6 @@ audit_scene_new(audit_scene **out, const witan_audit_settings *settings,
                 witan_audit_result *result, const witan_allocator *allocator,
                 witan_diag *diag)
 {
-    run_file file = {{0}, {0}};
-    char config[WITAN_DIGEST_HEX_SIZE] = "";
     audit_scene *self = witan_zalloc(allocator, 1, sizeof *self);
     *out = NULL;
     if (self == NULL) {
@@ -359,28 +282,8 @@ audit_scene_new(audit_scene **out, const witan_audit_settings *settings,
     self->allocator = allocator;
     self->diag = diag;
     self->result = result;
-    witan_status status = read_config(self, config);
-    if (status == WITAN_OK) {
-        status = read_run(self, &file);
-    }
-    if (status == WITAN_OK && strcmp(config, file.config) != 0) {
-        status = witan_diag_fail(
-            diag, WITAN_E_DATA,
-            "%s/config.json: it was changed since the run; put back what the run wrote",
-            settings->directory);
-    }
-    if (status == WITAN_OK) {
-        result->hashes.config = audit_sentence(result, &status, "%s", config);
-    }
-    if (status == WITAN_OK) {
-        status = audit_progress(self, "data", 0, 1);
-    }
-    if (status == WITAN_OK) {
-        status = load_world(self, &file);
-    }
-    if (status == WITAN_OK) {
-        status = make_networks(self);
-    }
+    self->deployed = result->deployed = audit_is_client(settings->directory);
+    witan_status status = self->deployed ? audit_client_open(self) : open_run(self);
     if (status != WITAN_OK) {
         audit_scene_free(&self);
     }
@@ -471,6 +374,10 @@ audit_snapshot_open(witan_audit_snapshot *out, bool *present, const audit_scene 
     char path[WITAN_PATH_MAX];
     *out = (witan_audit_snapshot){0};
     *present = false;
+    if (self->deployed) {
+        *present = true;
+        return audit_client_model(out, self);
+    }
     WITAN_TRY(witan_audit_snapshot_path(path, sizeof path, self->settings->directory,
                                         round, client, self->diag));
     if (!witan_path_exists(path)) {

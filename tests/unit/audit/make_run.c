@@ -10,9 +10,11 @@
 #include "setup/audit_file.h"
 #include "setup/canary_file.h"
 #include "setup/learner_block.h"
+#include "setup/model_file.h"
 #include "setup/setup.h"
 #include "setup/world.h"
 #include "store/file.h"
+#include "store/safetensors.h"
 #include "support/witan_test.h"
 
 static const witan_allocator *A;
@@ -133,7 +135,7 @@ make_world(maker *self)
     }
     const witan_canary_request request = {
         .kind = spec->kind,
-        .text = "my id is {d3}",
+        .text = spec->form != NULL ? spec->form : "my id is {d3}",
         .repetitions = spec->repetitions,
         .levels = spec->levels,
         .per_level = spec->per_level,
@@ -312,6 +314,44 @@ play(maker *self)
     write_file(self, "metrics.jsonl", self->metrics.data, self->metrics.length);
 }
 
+/* What the daemon of client n leaves in its directory, but for secrets. */
+static void
+write_client(maker *self, size_t n, const uint8_t *package, size_t package_size)
+{
+    char folder[1100], name[64], json[1300], path[1200];
+    uint64_t numbers[18] = {0, self->spec->rounds - 1, self->spec->rounds};
+    const witan_tensor_entry state = {
+        "numbers", WITAN_TENSOR_U64, 1, {sizeof numbers / sizeof *numbers}, numbers};
+    (void)snprintf(folder, sizeof folder, "%s/deployed-%zu", self->path, n);
+    must(self, witan_directory_make(folder, &self->diag));
+    (void)snprintf(path, sizeof path, "%s/model.safetensors", folder);
+    must(self, witan_model_file_save(path, &self->network, self->learner[n].parameters,
+                                     n, A, &self->diag));
+    (void)snprintf(path, sizeof path, "%s/state.safetensors", folder);
+    must(self, witan_safetensors_save(path, &state, 1, NULL, 0, A, &self->diag));
+    (void)snprintf(name, sizeof name, "deployed-%zu/transfer.bin", n);
+    write_file(self, name, (const char *)package, package_size);
+    int used =
+        snprintf(json, sizeof json,
+                 "{\"data\": \"\", \"canaries\": \"%s/canaries.json\"}\n", self->path);
+    (void)snprintf(name, sizeof name, "deployed-%zu/settings.json", n);
+    write_file(self, name, json, (size_t)used);
+    (void)snprintf(name, sizeof name, "deployed-%zu/membership.key", n);
+    write_file(self, name, "never read", 10);
+}
+
+static void
+write_clients(maker *self)
+{
+    uint8_t *package;
+    size_t size;
+    must(self, witan_world_package(&package, &size, &self->world, A, &self->diag));
+    for (size_t n = 0; n < RUN_CLIENTS; n++) {
+        write_client(self, n, package, size);
+    }
+    witan_free(A, package);
+}
+
 const char *
 make_run(const run_spec *spec)
 {
@@ -329,6 +369,9 @@ make_run(const run_spec *spec)
     make_config(&self);
     make_world(&self);
     play(&self);
+    if (spec->deployed) {
+        write_clients(&self);
+    }
     if (spec->lie != NULL) {
         set(&self, spec->lie);
     }
