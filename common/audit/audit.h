@@ -1,5 +1,6 @@
 /* audit.h - measures what a finished run gives away about its private rows: exposure of
  * canaries, extraction, membership, label shares; and sets it beside what was promised.
+ * Of a deployed client's own directory: exposure and extraction of its final model.
  * Why here: one measurement for every run, made afterwards from what the run recorded
  * (setup/audit_file.h), so that nothing that trains can look at how it is judged.
  * It reads RUN/config.json, RUN/canaries.json when there is one, RUN/audit/ and
@@ -12,7 +13,7 @@
 #include "report/audit.h"
 
 typedef struct witan_audit_settings {
-    const char *directory; /* of the run; borrowed during the call, copied */
+    const char *directory; /* of the run or client; borrowed during the call, copied */
     size_t shadows;   /* shadow models of each client, taken in pairs; < 2: none, RMIA
                          uses   the other clients' models; LiRA needs 4 */
     double exact_max; /* largest space of fills that is enumerated */
@@ -31,10 +32,12 @@ void witan_audit_settings_init(witan_audit_settings *self, const char *directory
 /* Owns its record and everything that it points to. */
 typedef struct witan_audit_result witan_audit_result;
 
-/* Measures one run. *out is owned by the caller, NULL on failure.
- * Errors: E_IO (no such run), E_CONFIG (a run without records: says how to make them;
- * a plan that was changed), E_DATA (data or plan are not those of the run; a record
- * that is damaged or is of another run), E_NUMERIC, E_LIMIT, E_MEMORY, E_INTERRUPTED.
+/* Measures one run, or one deployed client of text by the canaries that it planted
+ * (what a client keeps: client_directory.c). *out is owned by the caller, NULL on
+ * failure. Errors: E_IO (no such run), E_STATE (a client whose experiment is not
+ * finished), E_CONFIG (a run without records: says how to make them; a plan that was
+ * changed), E_DATA (data or plan are not those of the run; a record that is damaged or
+ * is of another run), E_NUMERIC, E_LIMIT, E_MEMORY, E_INTERRUPTED.
  */
 WITAN_NODISCARD witan_status witan_audit_measure(witan_audit_result **out,
                                                  const witan_audit_settings *settings,
@@ -44,7 +47,8 @@ WITAN_NODISCARD witan_status witan_audit_measure(witan_audit_result **out,
 /* Several runs side by side: reduction and cost of each against the plain run of the
  * same transfer set and seed, intervals over seeds, and the bound that runs with one
  * canary each give together. Copies what it needs of `runs` [count >= 2].
- * Errors: E_CONFIG (text beside features; canaries of other templates), E_MEMORY. */
+ * Errors: E_CONFIG (text beside features; canaries of other templates;
+ * a client's directory), E_MEMORY. */
 WITAN_NODISCARD witan_status witan_audit_compare(witan_audit_result **out,
                                                  const witan_audit_result *const *runs,
                                                  size_t count,

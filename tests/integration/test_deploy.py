@@ -297,7 +297,25 @@ class Deploy(unittest.TestCase):
             with open(os.path.join(self.root, "run", "metrics.jsonl"),
                       encoding="utf-8") as file:
                 lines = [json.loads(line) for line in file]
-            self.assertEqual(deployed, [line["exchange"] for line in lines[::2]])
+            self.assertEqual(deployed,
+                             {line["round"]: line["exchange"] for line in lines[::2]})
+            self.check_own_audits(f, names)
+
+    def check_own_audits(self, f, names):
+        """The client that planted canaries measures its final model; the other cannot."""
+        done = witan("audit", f.directory(names[0]))
+        self.assertIn("exact rank among all 10000 fills", " ".join(done.stdout.split()))
+        with open(os.path.join(f.directory(names[0]), "audit.json"),
+                  encoding="utf-8") as file:
+            audit = json.load(file)
+        self.assertEqual(audit["rounds"], f.settings["rounds"])
+        counts = {(e["place"], e["repetitions"]): e["count"] for e in audit["exposure"]}
+        for level in (0, 2):
+            self.assertEqual(counts["teachers", level], 2)
+            self.assertEqual(counts["students", level], 0)
+        done = witan("audit", f.directory(names[1]), check=False)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("witan client --canaries PLAN", done.stderr)
 
     # --- the machine ------------------------------------------------------------------
     def test_disk_full(self):
