@@ -101,7 +101,7 @@ WITAN_API int witan_participant_run(const char *directory,
                                     const witan_participant_options *options,
                                     char *message, size_t size);
 
-/* "0.2.0" */
+/* "0.3.0" */
 WITAN_API const char *witan_version(void);
 
 #ifdef __cplusplus
