@@ -159,6 +159,16 @@ class Audit(unittest.TestCase):
                 copies.append(file.read())
         self.assertEqual(*copies)
 
+    def test_threads_change_nothing(self):
+        """Scores, references and noise included: a run is a function of config and seed."""
+        digests = []
+        witan("sim", *assignments({**TEXT, **SWING}), "--canaries", self.plan, "--quiet",
+              "--threads", 5, "--out", self.path("threads"), timeout=300)
+        for name in ("swing", "threads"):
+            with open(self.path(name + "/summary.json"), encoding="utf-8") as file:
+                digests.append(json.load(file)["digest"])
+        self.assertEqual(*digests)
+
     def test_a_run_with_canaries_resumes(self):
         """Killed in the second round, resumed: the digest and the records of a run that
         was never killed."""
