@@ -122,12 +122,14 @@ static void
 add_extraction(witan_text *out, const witan_audit_extraction *at,
                const witan_terminal *terminal)
 {
-    char who[ROW_MAX], space[ROW_MAX];
+    char who[ROW_MAX], space[ROW_MAX], planted[64] = "not planted";
     witan_text found;
-    int used =
-        snprintf(who, sizeof who, "  client %zu%s, planted %u time%s: ", at->client,
-                 at->holder ? ", a holder" : "", (unsigned)at->repetitions,
-                 at->repetitions == 1 ? "" : "s");
+    if (at->planted) {
+        (void)snprintf(planted, sizeof planted, "planted %u time%s",
+                       (unsigned)at->repetitions, at->repetitions == 1 ? "" : "s");
+    }
+    int used = snprintf(who, sizeof who, "  client %zu%s, %s: ", at->client,
+                        at->holder ? ", a holder" : "", planted);
     format_space(space, at->space);
     witan_text_init(&found, out->allocator, out->ceiling);
     witan_text_format(&found, "%s (%llu node%s of %s fills)", at->text,
@@ -162,7 +164,7 @@ add_extractions(witan_text *out, const witan_audit_record *record,
     witan_line_field(out, terminal, "extraction", line);
     for (size_t i = 0; i < record->extractions && listed < LISTED_MAX; i++) {
         const witan_audit_extraction *at = &record->extraction[i];
-        if (at->found && at->planted && witan_has_text(at->text)) {
+        if (at->found && witan_has_text(at->text)) {
             add_extraction(out, at, terminal);
             listed++;
         }
