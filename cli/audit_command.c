@@ -12,10 +12,6 @@
 #include "cli/terminal.h"
 #include "store/file.h"
 
-enum {
-    EXIT_CROSSED = 4 /* a gate, or a promise that evidence contradicts */
-};
-
 #define JSON_BYTES_MAX ((size_t)256 << 20)
 
 static struct {
@@ -148,16 +144,6 @@ typedef struct screen {
     bool open;               /* a line stands on it */
 } screen;
 
-static void
-close_line(screen *self)
-{
-    if (self->open) {
-        (void)fprintf(stderr, "\r\033[K");
-        (void)fflush(stderr);
-        self->open = false;
-    }
-}
-
 static bool
 on_progress(void *context, const char *what, size_t done, size_t total)
 {
@@ -262,13 +248,13 @@ audit_all(witan_audit_result **results, witan_audit_settings *settings, screen *
     for (size_t i = 0; i < args.runs.count; i++) {
         settings->directory = args.runs.items[i];
         if (several && !args.quiet) {
-            close_line(view);
+            witan_line_clear(&view->open);
             (void)fprintf(stderr, "audit %zu/%zu: %s\n", i + 1, args.runs.count,
                           settings->directory);
         }
         WITAN_TRY(witan_audit_measure(&results[i], settings, witan_allocator_default(),
                                       diag));
-        close_line(view);
+        witan_line_clear(&view->open);
         *contradicted |= witan_audit_contradicted(results[i]);
         WITAN_TRY(several ? write_files(results[i], settings->directory, diag)
                           : finish(results[i], settings->directory, crossed, diag));
@@ -294,7 +280,7 @@ audit(void)
     settings.context = &view;
     witan_status status =
         audit_all(results, &settings, &view, &crossed, &contradicted, &diag);
-    close_line(&view);
+    witan_line_clear(&view.open);
     for (size_t i = 0; i < args.runs.count; i++) {
         witan_audit_result_free(&results[i]);
     }
@@ -308,7 +294,7 @@ audit(void)
     if (crossed) {
         (void)fprintf(stderr, "witan: a gate was crossed\n");
     }
-    return crossed || contradicted ? EXIT_CROSSED : 0;
+    return crossed || contradicted ? witan_status_exit_code(WITAN_E_CROSSED) : 0;
 }
 
 int

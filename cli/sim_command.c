@@ -153,16 +153,6 @@ on_progress(void *context, const witan_progress *progress)
 }
 
 static void
-close_line(screen *self)
-{
-    if (self->line_is_open) {
-        (void)fprintf(stderr, "\r\033[K");
-        (void)fflush(stderr);
-        self->line_is_open = false;
-    }
-}
-
-static void
 on_round(void *context, const witan_round_record *round, size_t rounds,
          double eta_seconds)
 {
@@ -171,7 +161,7 @@ on_round(void *context, const witan_round_record *round, size_t rounds,
     if (self->quiet) {
         return;
     }
-    close_line(self);
+    witan_line_clear(&self->line_is_open);
     witan_text_init(&text, witan_allocator_default(), 4096);
     witan_text_format(&text, "%s", self->title);
     witan_report_round(&text, round, rounds, eta_seconds, &self->terminal);
@@ -371,7 +361,7 @@ static witan_status
 execute(run *self, screen *view, witan_diag *diag)
 {
     witan_status status = witan_simulation_run(self->simulation, diag);
-    close_line(view);
+    witan_line_clear(&view->line_is_open);
     witan_log_write(&self->log.log, WITAN_LOG_INFO, "end", "%s%s%s",
                     witan_status_text(status), diag->message[0] == '\0' ? "" : ": ",
                     diag->message);

@@ -26,6 +26,16 @@ witan_terminal_of(FILE *stream)
     return terminal;
 }
 
+void
+witan_line_clear(bool *open)
+{
+    if (*open) {
+        (void)fprintf(stderr, "\r\033[K");
+        (void)fflush(stderr);
+        *open = false;
+    }
+}
+
 int
 witan_fail(const witan_diag *diag, witan_status status)
 {

@@ -13,6 +13,9 @@
 /* Abilities of a stream: a terminal or not, NO_COLOR, TERM=dumb, locale, width. */
 witan_terminal witan_terminal_of(FILE *stream);
 
+/* Takes a progress line off standard error, when *open says that one stands there. */
+void witan_line_clear(bool *open);
+
 /* "witan: message" with the exit code of the status, for `return` of a command. */
 int witan_fail(const witan_diag *diag, witan_status status);
 

@@ -103,7 +103,7 @@ save_seat(witan_simulation *self, size_t n, size_t round, witan_diag *diag)
 static witan_status
 save_index(witan_simulation *self, size_t round, witan_diag *diag)
 {
-    char path[WITAN_PATH_MAX], world[WITAN_DIGEST_HEX_SIZE];
+    char world[WITAN_DIGEST_HEX_SIZE];
     char config[WITAN_DIGEST_HEX_SIZE];
     uint8_t digest[WITAN_DIGEST_SIZE];
     witan_digest state;
@@ -112,7 +112,6 @@ save_index(witan_simulation *self, size_t round, witan_diag *diag)
     witan_digest_final(&state, digest);
     witan_digest_hex(config, digest);
     witan_digest_hex(world, self->world_digest);
-    (void)snprintf(path, sizeof path, "%s/audit/run.json", self->options.directory);
     witan_text text;
     witan_text_init(&text, self->allocator, (size_t)16 << 20);
     witan_text_format(&text,
@@ -128,16 +127,7 @@ save_index(witan_simulation *self, size_t round, witan_diag *diag)
         }
     }
     witan_text_format(&text, "]\n}\n");
-    witan_status status = text.status;
-    if (status != WITAN_OK) {
-        (void)witan_diag_fail(diag, status, "audit/run.json: %s",
-                              witan_status_text(status));
-    } else {
-        status =
-            witan_file_replace(path, text.data, text.length, self->allocator, diag);
-    }
-    witan_text_fini(&text);
-    return status;
+    return sim_output_text(self, "audit/run.json", &text, diag);
 }
 
 witan_status

@@ -228,26 +228,34 @@ witan_simulation_summary(witan_text *out, const witan_run_record *run, bool one_
 }
 
 witan_status
-sim_output_final(witan_simulation *self, witan_diag *diag)
+sim_output_text(witan_simulation *self, const char *name, witan_text *text,
+                witan_diag *diag)
 {
     char path[WITAN_PATH_MAX];
+    witan_status status = text->status;
+    if (status != WITAN_OK) {
+        (void)witan_diag_fail(diag, status, "%s: %s", name, witan_status_text(status));
+    } else {
+        status = path_of(path, sizeof path, self, name, diag);
+    }
+    if (status == WITAN_OK) {
+        status =
+            witan_file_replace(path, text->data, text->length, self->allocator, diag);
+    }
+    witan_text_fini(text);
+    return status;
+}
+
+witan_status
+sim_output_final(witan_simulation *self, witan_diag *diag)
+{
     uint64_t bytes;
     for (size_t n = 0; n < self->learners && self->config->save.models; n++) {
         WITAN_TRY(save_model(self, n, diag));
     }
     WITAN_TRY(witan_append_sync(self->metrics, &bytes, diag));
-    WITAN_TRY(path_of(path, sizeof path, self, "summary.json", diag));
     witan_text text;
     witan_text_init(&text, self->allocator, (size_t)64 << 20);
     witan_simulation_summary(&text, &self->record, false);
-    witan_status status = text.status;
-    if (status != WITAN_OK) {
-        (void)witan_diag_fail(diag, status, "summary.json: %s",
-                              witan_status_text(status));
-    } else {
-        status =
-            witan_file_replace(path, text.data, text.length, self->allocator, diag);
-    }
-    witan_text_fini(&text);
-    return status;
+    return sim_output_text(self, "summary.json", &text, diag);
 }

@@ -158,6 +158,9 @@ witan_status sim_output_open(witan_simulation *self, uint64_t keep_bytes,
                              witan_diag *diag);
 witan_status sim_output_round(witan_simulation *self, const witan_round_record *round,
                               witan_diag *diag);
+/* A file of the run directory, atomic; takes the text, whose failure it tells. */
+witan_status sim_output_text(witan_simulation *self, const char *name, witan_text *text,
+                             witan_diag *diag);
 witan_status sim_output_final(witan_simulation *self, witan_diag *diag);
 
 /* state.c: the resumable state, between rounds. Waits for nothing: the caller has made

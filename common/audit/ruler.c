@@ -253,11 +253,14 @@ rank_exactly(audit_ruler *self, double *exposure)
             HUGE_VAL;
     }
     for (size_t i = 0; i < self->canaries; i++) {
-        size_t rank = 1;
-        for (size_t j = 0; j < space; j++) {
-            rank += self->surprise[j] <= self->own[i];
-        }
-        WITAN_TRY(witan_exposure_rank(&exposure[i], (double)rank,
+        double *own =
+            &self->surprise[witan_search_index(form, self->scene->plan.canary[i].fill)];
+        double rank;
+        uint64_t equal;
+        *own = self->own[i];
+        witan_search_rank(&rank, &equal, *own, self->surprise, space);
+        *own = HUGE_VAL;
+        WITAN_TRY(witan_exposure_rank(&exposure[i], rank,
                                       form->space - (double)self->canaries + 1.0));
     }
     return WITAN_OK;

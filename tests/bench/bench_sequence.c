@@ -15,7 +15,7 @@
 
 #include "nn/sequence_learn.h"
 #include "num/cpu.h"
-#include "num/softmax.h"
+#include "privacy/search.h"
 
 enum {
     BATCH = 64,
@@ -131,82 +131,59 @@ train(const char *text, double seconds)
     witan_sequence_free(&model);
 }
 
-/* Prefixes of `digits` digits: their states and log-probabilities. */
-typedef struct level {
-    float *states;
-    double *log_p;
-} level;
-
-/* Steps every prefix of `from` by every digit, the digit's log-probability included.
- * The last level keeps no states. */
+/* The stepper as a search asks it. */
 static void
-expand(witan_sequence_stepper *stepper, const level *from, level *to, size_t prefixes,
-       size_t vocabulary, size_t state, size_t position, float *z)
+step(void *context, float *to, float *z, const float *from, const uint32_t *parent,
+     const uint32_t *tokens, size_t count, size_t position)
 {
-    uint32_t parent[STATES], token[STATES];
-    for (size_t start = 0; start < prefixes; start += STATES) {
-        size_t n = prefixes - start < STATES ? prefixes - start : STATES;
-        for (size_t i = 0; i < n; i++) {
-            parent[i] = (uint32_t)((start + i) / 10);
-            token[i] = (uint32_t)((start + i) % 10);
-        }
-        witan_sequence_step(stepper, to->states ? to->states + start * state : NULL, z,
-                            from->states, parent, token, n, position);
-        for (size_t i = 0; i < n; i++) {
-            const float *row = z + i * vocabulary;
-            double sum = witan_log_sum_exp(row, vocabulary);
-            for (size_t digit = 0; digit < 10; digit++) {
-                to->log_p[(start + i) * 10 + digit] =
-                    from->log_p[start + i] + (double)row[digit] - sum;
-            }
-        }
-    }
+    witan_sequence_step(context, to, z, from, parent, tokens, count, position);
 }
 
+/* One token, then six digits: what an audit enumerates. */
 static void
 enumerate(void)
 {
+    static const uint32_t digits[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
+    static witan_canary_template form = {
+        .slots = 1 + DIGITS, .holes = DIGITS, .space = 1e6};
     witan_sequence_model *model = model_of("lstm(128)");
     witan_sequence_stepper *stepper = NULL;
     const witan_allocator *heap = witan_allocator_default();
-    size_t state = witan_sequence_state_floats(model), prefixes = 1;
+    size_t fills = (size_t)form.space;
     float *parameters = calloc(witan_sequence_parameters(model), sizeof *parameters);
-    float *z = calloc(STATES * VOCABULARY, sizeof *z);
+    double *surprise = calloc(fills, sizeof *surprise), total = 0.0;
     witan_random random;
-    level now_at = {calloc(state, sizeof(float)), calloc(10, sizeof(double))};
-    if (witan_sequence_stepper_new(&stepper, heap, model, STATES) != WITAN_OK) {
+    form.slot[0].token = 42; /* stands for the text before the holes */
+    for (size_t i = 1; i < form.slots; i++) {
+        form.slot[i] = (witan_canary_slot){.alphabet = 10, .symbols = digits};
+    }
+    if (parameters == NULL || surprise == NULL ||
+        witan_sequence_stepper_new(&stepper, heap, model, STATES) != WITAN_OK) {
         exit(1);
     }
     witan_random_init(&random, 2, 0, 0, WITAN_PURPOSE_INITIALISE);
     witan_sequence_initialise(model, parameters, &random);
+    const witan_token_model asked = {
+        .vocabulary = VOCABULARY,
+        .state_floats = witan_sequence_state_floats(model),
+        .batch = STATES,
+        .step = step,
+        .context = stepper,
+    };
     double start = now();
     witan_sequence_stepper_load(stepper, parameters);
-    const uint32_t prompt = 42; /* stands for the template */
-    witan_sequence_step(stepper, now_at.states, z, NULL, NULL, &prompt, 1, 0);
-    double sum = witan_log_sum_exp(z, VOCABULARY);
-    for (size_t digit = 0; digit < 10; digit++) {
-        now_at.log_p[digit] = (double)z[digit] - sum;
+    if (witan_search_all(surprise, &form, &asked, heap) != WITAN_OK) {
+        exit(1);
     }
-    for (size_t digits = 1; digits < DIGITS; digits++) {
-        prefixes *= 10;
-        bool last = digits + 1 == DIGITS;
-        level next = {last ? NULL : calloc(prefixes * state, sizeof(float)),
-                      calloc(prefixes * 10, sizeof(double))};
-        expand(stepper, &now_at, &next, prefixes, VOCABULARY, state, digits, z);
-        free(now_at.states);
-        free(now_at.log_p);
-        now_at = next;
-    }
-    double seconds = now() - start, total = 0.0;
-    for (size_t i = 0; i < prefixes * 10; i++) {
-        total += exp(now_at.log_p[i]);
+    double seconds = now() - start;
+    for (size_t i = 0; i < fills; i++) {
+        total += exp(-surprise[i]);
     }
     printf("{\"model\": \"lstm(128)\", \"fills\": %zu, \"seconds\": %.3f, "
            "\"probability\": %.3g}",
-           prefixes * 10, seconds, total);
-    free(now_at.log_p);
+           fills, seconds, total);
+    free(surprise);
     free(parameters);
-    free(z);
     witan_sequence_stepper_free(&stepper);
     witan_sequence_free(&model);
 }
